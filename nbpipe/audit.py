@@ -1,0 +1,182 @@
+"""Stamps and receipts: who made what, from what, and proof that it is unchanged.
+
+Unusual: a receipt is written last and names the digest of every file of its stage and of the receipts it was made
+from. Its presence is what "done" means; data or an executed notebook alone prove nothing, since papermill saves a
+notebook whose kernel was killed as if every cell had completed.
+"""
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Self
+
+from nbpipe import __version__
+from nbpipe.config import Config
+from nbpipe.errors import WorkError
+from nbpipe.run import write
+from nbpipe.shown import Table
+
+RECEIPT = "receipt.json"
+_PACKAGES = ("papermill", "pypdf", "pypdfium2", "pyarrow", "polars", "torch", "scikit-learn", "captum")
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def as_json(value: Any) -> bytes:
+    """Return JSON that people can read and that is the same bytes for the same value."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What made a result: code, packages, config, platform, device and the time it began."""
+
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def now(cls, config: Config, device: str = "cpu") -> Self:
+        """Return the stamp of work that starts now. Holds no host name, user name or absolute path."""
+        return cls(
+            {
+                "nbpipe": __version__,
+                "commit": _commit(),
+                "python": platform.python_version(),
+                "platform": f"{platform.system()} {platform.machine()}",
+                "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+                "device": device,
+                "seed": getattr(config, "seed", None),
+                "config": config.shareable(),
+                "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+        )
+
+    def _repr_html_(self) -> str:
+        facts = {name: value for name, value in self.facts.items() if name not in ("config", "seed")}
+        facts["packages"] = ", ".join(f"{name} {found}" for name, found in facts["packages"].items())
+        return Table(["made with", ""], [(name, value or "unknown") for name, value in facts.items()])._repr_html_()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Return the commit of this code, with "+changes" where the tree is not clean; None outside a checkout."""
+    folder = Path(__file__).parent
+    git = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--match="]
+    if not (folder.parent / ".git").exists():
+        return None
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A stage's receipt as it lies on the disk."""
+
+    folder: Path
+    data: bytes
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What the receipt says."""
+        return json.loads(self.data)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the receipt itself, which the last cell of the notebook shows."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def title(self) -> str:
+        """The stage, and for preprocess the shard, that the receipt is of."""
+        return (
+            f"{self.facts['stage']} {self.folder.name}" if self.facts["stage"] == "preprocess" else self.facts["stage"]
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [("receipt", self.title), ("sha256", self.digest), ("files", len(self.facts["files"]))]
+        return Table(["proof", ""], rows)._repr_html_()
+
+    def __repr__(self) -> str:
+        return f"receipt of {self.title}: sha256 {self.digest}"
+
+
+def write_receipt(folder: Path, stage: str, stamp: Stamp, **facts: Any) -> Receipt:
+    """Write the receipt of a stage, last of all, over every file in `folder`, and return it.
+
+    facts: what the stage adds, such as rows, ok, failed, plan and inputs.
+    """
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    content = {
+        "stage": stage,
+        "files": {path.relative_to(folder).as_posix(): digest(path) for path in _files(folder)},
+        "config": stamp.facts["config"],
+        "stamp": {name: value for name, value in stamp.facts.items() if name != "config"} | {"finished": finished},
+        **facts,
+    }
+    write(folder / RECEIPT, as_json(content))
+    return read_receipt(folder)
+
+
+def _files(folder: Path) -> list[Path]:
+    """List what a receipt vouches for; names that start with a dot are drafts and notes of unfinished work."""
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in found if path.name != RECEIPT)
+
+
+def read_receipt(folder: Path) -> Receipt:
+    """Return the receipt of a stage's folder; raise WorkError where there is none or it is damaged."""
+    try:
+        receipt = Receipt(folder, (folder / RECEIPT).read_bytes())
+    except FileNotFoundError:
+        raise WorkError(f"{folder.name}: has no receipt, so it is not finished; run its stage (again)") from None
+    try:
+        if {"stage", "files"} <= receipt.facts.keys():
+            return receipt
+    except (ValueError, AttributeError):
+        pass
+    raise WorkError(f"{folder.name}/{RECEIPT}: damaged; delete it and run its stage again")
+
+
+def find_receipt(folder: Path) -> Receipt | None:
+    """Return the receipt of a stage's folder, or None where there is none; raise WorkError where it is damaged."""
+    return read_receipt(folder) if (folder / RECEIPT).exists() else None
+
+
+def differences(receipt: Receipt) -> list[str]:
+    """Return one line per file that does not match the receipt: missing, changed or extra."""
+    lines, named = [], receipt.facts["files"]
+    for name, expected in named.items():
+        path = receipt.folder / name
+        if not path.is_file():
+            lines.append(f"{receipt.title}: {name} is missing")
+        elif digest(path) != expected:
+            lines.append(f"{receipt.title}: {name} does not match its digest")
+    present = {path.relative_to(receipt.folder).as_posix() for path in _files(receipt.folder)}
+    return lines + [f"{receipt.title}: {name} is not in the receipt" for name in sorted(present - named.keys())]
+
+
+def trusted(folder: Path) -> Receipt:
+    """Return a folder's receipt after comparing every file with it; raise WorkError that names what differs."""
+    receipt = read_receipt(folder)
+    wrong = differences(receipt)
+    if wrong:
+        raise WorkError("\n".join([*wrong, "run that stage again, or restore the files"]))
+    return receipt

@@ -1,0 +1,187 @@
+"""One frozen, typed config per stage, and the only place where a parameter is judged.
+
+Unusual: a config can be built from the names of a notebook. papermill only warns about a misspelt parameter and
+converts what it is given (`1_0` becomes 10), so the names are read from the sources of the parameters cells, and the
+spelling from papermill's own command line where there is one. `notebook.py` does that reading.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
+
+from nbpipe.errors import RequestError, nearest
+from nbpipe.shown import Table
+
+DEMO = "runs/demo-documents"
+_NUMBERS = {int: re.compile(r"[+-]?[0-9]+"), float: re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?")}
+
+
+def base() -> Path:
+    """Return the folder where relative paths start: the working directory, or the one above it inside notebooks/.
+
+    papermill runs in its caller's folder, Jupyter and nbval in the notebook's: so the same words mean the same place.
+    """
+    here = Path.cwd()
+    return here.parent if here.name == "notebooks" and (here / "preprocess.ipynb").exists() else here
+
+
+def resolve(value: Any) -> Path:
+    """Return a path as an absolute one, relative ones starting at `base()`."""
+    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
+        raise ValueError("not a path")
+    return (base() / Path(value).expanduser()).absolute()
+
+
+def relative(path: Path) -> str:
+    """Return a path as people should see it: relative to `base()` where it lies below, else whole."""
+    return path.relative_to(base()).as_posix() if path.is_relative_to(base()) else str(path)
+
+
+def _resolve_optional(value: Any) -> Path | None:
+    return None if value is None or value == "" else resolve(value)
+
+
+Place = Annotated[Path, BeforeValidator(resolve)]
+OptionalPlace = Annotated[Path | None, BeforeValidator(_resolve_optional)]
+
+
+class Config(BaseModel):
+    """What the three configs share. Each field's description says what is accepted; errors quote it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:
+        """Take a stage's parameters; raise RequestError that names every wrong one."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            lines = [self._sentence(detail) for detail in error.errors(include_url=False)]
+            raise RequestError("\n".join(lines)) from None
+
+    @classmethod
+    def _sentence(cls, detail: dict[str, Any]) -> str:
+        if not detail["loc"]:
+            return str(detail["ctx"]["error"])
+        name, value = str(detail["loc"][0]), detail["input"]
+        if detail["type"] == "extra_forbidden":
+            names = ", ".join(cls.model_fields)
+            return f"{name} = {value!r}: no such parameter{nearest(name, cls.model_fields)} (accepted: {names})"
+        accepted = cls.model_fields[name].description
+        if detail["type"] == "missing":
+            return f"{name}: missing; accepted: {accepted}"
+        choices = re.findall("'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))
+        hint = nearest(value, choices) if isinstance(value, str) else _quote_hint(name, detail)
+        return f"{name} = {value!r} ({type(value).__name__}): accepted is {accepted}{hint}"
+
+    @classmethod
+    def read(cls, name: str, value: Any) -> Any:
+        """Return text of a command line as the type of the parameter `name`; raise RequestError where it is lossy."""
+        kind = cls.model_fields[name].annotation
+        if not isinstance(value, str) or kind not in _NUMBERS:
+            return value
+        if not _NUMBERS[kind].fullmatch(value):
+            raise RequestError(f"{name} = {value!r}: accepted is {cls.model_fields[name].description}")
+        return kind(value)
+
+    def shareable(self) -> dict[str, Any]:
+        """Return the values as JSON types; of a path only its last name, so that nothing private is shared."""
+        values = self.model_dump()
+        return {name: value.name if isinstance(value, Path) else value for name, value in values.items()}
+
+    def _repr_html_(self) -> str:
+        return Table(["parameter", "value"], list(self.shareable().items()))._repr_html_()
+
+
+def _quote_hint(name: str, detail: dict[str, Any]) -> str:
+    if detail["type"] in ("string_type", "value_error") and isinstance(detail["input"], int | float):
+        return f"; papermill turns numbers into numbers: keep text with -r {name} VALUE"
+    return ""
+
+
+class Preprocess(Config):
+    """Parameters of the preprocess stage."""
+
+    documents: Place = Field(Path(DEMO), validate_default=True, description="a folder with documents")
+    run: Place = Field(
+        Path("runs/demo"),
+        validate_default=True,
+        description="the folder that holds everything this run makes",
+    )
+    shard: int = Field(0, description="a whole number with 0 <= shard < num_shards")
+    num_shards: int = Field(1, ge=1, le=99_999, description="a whole number from 1 to 99999")
+    workers: int = Field(0, ge=0, le=1024, description="a whole number of processes; 0 means one per core")
+    timeout: float = Field(60, gt=0, description="seconds a document may take, above 0")
+    memory: ByteSize = Field(
+        ByteSize(2_000_000_000),
+        ge=64_000_000,
+        description="memory a document may take, such as '2GB'; 64MB at least",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not 0 <= self.shard < self.num_shards:
+            raise ValueError(
+                f"shard = {self.shard}: accepted is 0 <= shard < num_shards, and num_shards is {self.num_shards}"
+                + (f"; shards count from 0, so the last is {self.num_shards - 1}" if self.shard > 0 else "")
+            )
+        if self.documents != resolve(DEMO):
+            _need_folder("documents", self.documents)
+        if self.documents in (self.run, *self.run.parents):
+            raise ValueError(
+                f"run = {relative(self.run)!r}: lies inside documents, so its files would become documents; "
+                "accepted is a folder elsewhere"
+            )
+        return self
+
+
+class Train(Config):
+    """Parameters of the train stage."""
+
+    run: Place = Field(Path("runs/demo"), validate_default=True, description="a run folder with preprocessed shards")
+    labels: OptionalPlace = Field(
+        None,
+        description="a CSV file with the columns path,label; empty: a document's first folder is its label",
+    )
+    model: Literal["bag"] = Field("bag", description="'bag'")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="'auto', 'cpu', 'cuda' or 'mps'")
+    epochs: int = Field(60, ge=1, le=10_000, description="a whole number of passes at most; training stops early")
+    seed: int = Field(0, ge=0, lt=2**31, description="a whole number from 0")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _need_folder("run", self.run)
+        if self.labels and not self.labels.is_file():
+            raise ValueError(f"labels = {relative(self.labels)!r}: no such file{_neighbour(self.labels)}")
+        return self
+
+
+class Explain(Config):
+    """Parameters of the explain stage."""
+
+    run: Place = Field(Path("runs/demo"), validate_default=True, description="a run folder with a trained model")
+    sample: int = Field(100, ge=1, description="a whole number of test documents to explain, at most; 1 or more")
+    method: Literal["integrated_gradients"] = Field("integrated_gradients", description="'integrated_gradients'")
+    top: int = Field(10, ge=1, le=1000, description="a whole number of strongest words, 1 to 1000")
+    seed: int = Field(0, ge=0, lt=2**31, description="a whole number from 0")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _need_folder("run", self.run)
+        return self
+
+
+def _need_folder(name: str, path: Path) -> None:
+    if not path.is_dir():
+        kind = "a file, not a folder" if path.exists() else "no such folder"
+        raise ValueError(
+            f"{name} = {relative(path)!r}: {kind}{_neighbour(path)} (relative paths start at the working directory, "
+            "inside notebooks/ at the folder above)"
+        )
+
+
+def _neighbour(path: Path) -> str:
+    """Name what stands beside a missing path and is spelt nearly like it."""
+    around = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    return nearest(path.name, around)

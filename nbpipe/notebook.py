@@ -1,0 +1,72 @@
+"""Reads a stage's config from the notebook that is being executed.
+
+Unusual: it looks into IPython's input history and, under papermill, at the parent's command line. Globals alone would
+refuse a re-run in an open notebook, where many names exist; and papermill has already turned `1_0` into 10 and only
+warned about a misspelt name when the kernel sees them.
+"""
+
+import ast
+from typing import TypeVar
+
+import psutil
+from IPython import get_ipython
+
+from nbpipe.config import Config
+from nbpipe.errors import RequestError
+
+C = TypeVar("C", bound=Config)
+
+
+def configure(kind: type[C]) -> C:
+    """Return the config of `kind` from this notebook's parameters cells.
+
+    Raises RequestError for an unknown name, a wrong type, a number whose spelling was lossy, or no notebook at all.
+    """
+    shell = get_ipython()
+    if shell is None:
+        raise RequestError(f"not in a notebook: call nbpipe.config.{kind.__name__}(...) with keyword arguments")
+    names = parameter_names(shell.user_ns["In"], set(kind.model_fields))
+    refuse_lossy(kind, papermill_arguments())
+    return kind(**{name: shell.user_ns[name] for name in names if name in shell.user_ns})
+
+
+def parameter_names(sources: list[str], fields: set[str]) -> list[str]:
+    """Return the names set by the newest parameters cell, and by a cell that papermill injected after it.
+
+    sources: the cells executed so far. The parameters cell is the newest one that annotates a field (`shard: int = 0`).
+    """
+    cells = [_assigned(source) for source in sources]
+    annotated = [i for i, cell in enumerate(cells) if fields & {name for name, typed in cell if typed}]
+    start = annotated[-1] if annotated else 0
+    injected = [i for i in range(start, len(cells)) if sources[i].startswith("# Parameters\n")]
+    chosen = [*annotated[-1:], *injected[-1:]]
+    return list(dict.fromkeys(name for i in chosen for name, _ in cells[i]))
+
+
+def _assigned(source: str) -> list[tuple[str, bool]]:
+    """Return the names a cell assigns at top level, and whether each is annotated."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:  # magics and shell lines are IPython's, not Python's
+        return []
+    plain = [(t.id, False) for n in body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)]
+    typed = [(n.target.id, True) for n in body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
+    return plain + typed
+
+
+def papermill_arguments() -> dict[str, str]:
+    """Return what papermill's command line says after each -p, to the letter; {} when papermill is not the parent."""
+    try:
+        words = psutil.Process().parent().cmdline()
+    except (psutil.Error, AttributeError):
+        return {}
+    if not any("papermill" in word for word in words[:4]):
+        return {}
+    flags = [i for i, word in enumerate(words[:-2]) if word in ("-p", "--parameters")]
+    return {words[i + 1]: words[i + 2] for i in flags}
+
+
+def refuse_lossy(kind: type[Config], given: dict[str, str]) -> None:
+    """Raise RequestError for a number that Python reads but a person would not write, such as `1_0`."""
+    for name in given.keys() & kind.model_fields.keys():
+        kind.read(name, given[name])

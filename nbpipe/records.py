@@ -1,0 +1,79 @@
+"""The Arrow schemas of every table that passes between machines, and how tables are written and read.
+
+Unusual: a part holds nothing that differs between two runs over the same documents, so its bytes can be compared.
+Seconds and memory live in the ledger.
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nbpipe.errors import WorkError
+from nbpipe.run import replacing
+
+STATUSES = ("ok", "empty", "encrypted", "unreadable", "timeout", "crashed", "too_large", "unsupported")
+
+PART = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("pages", pa.list_(pa.string()), nullable=False),
+    ]
+)
+
+LEDGER = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("parser", pa.string(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("peak_bytes", pa.int64(), nullable=False),
+        pa.field("pages", pa.int64(), nullable=False),
+    ]
+)
+
+ATTRIBUTION = pa.struct(
+    [
+        pa.field("page", pa.int32()),
+        pa.field("start", pa.int32()),
+        pa.field("end", pa.int32()),
+        pa.field("word", pa.string()),
+        pa.field("attribution", pa.float32()),
+    ]
+)
+
+EXPLANATIONS = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("predicted", pa.string(), nullable=False),
+        pa.field("probability", pa.float32(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("gap", pa.float32(), nullable=False),
+        pa.field("words", pa.list_(ATTRIBUTION), nullable=False),
+    ]
+)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table as Parquet, whole or not at all; the same rows give the same bytes."""
+    with replacing(path) as draft:
+        pq.write_table(table, draft, compression="zstd", write_statistics=False)
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read a Parquet file; raise WorkError where it is missing, damaged, or lacks a column of `schema`."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise WorkError(
+            f"{path.name}: cannot be read as Parquet ({type(error).__name__}); run its stage again"
+        ) from None
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise WorkError(f"{path.name}: lacks the column {missing[0]!r}; was it written by another version?")
+    return table.select(schema.names)

@@ -1,0 +1,120 @@
+"""The run folder: where everything lies, and how it is written so that a crash leaves nothing half-made.
+
+Unusual: no file is ever written in place. It gets a temporary name beside its own, is flushed to the disk and renamed,
+so a reader on another machine sees all of it or nothing.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The paths of one run folder."""
+
+    folder: Path
+
+    @property
+    def plan(self) -> Path:
+        """The frozen list of documents."""
+        return self.folder / "plan.json"
+
+    @property
+    def model(self) -> Path:
+        """The trained model's folder."""
+        return self.folder / "model"
+
+    @property
+    def explain(self) -> Path:
+        """The explanations' folder."""
+        return self.folder / "explain"
+
+    @property
+    def audit(self) -> Path:
+        """The executed notebooks' folder."""
+        return self.folder / "audit"
+
+    @property
+    def report(self) -> Path:
+        """The HTML site's folder."""
+        return self.folder / "report"
+
+    def shard(self, shard: int, num_shards: int) -> Path:
+        """One shard's folder."""
+        return self.folder / "shards" / shard_name(shard, num_shards)
+
+    def of(self, stage: str, shard: int = 0, num_shards: int = 1) -> Path:
+        """The folder that holds a stage's receipt; for preprocess, one shard's."""
+        return {"train": self.model, "explain": self.explain}.get(stage) or self.shard(shard, num_shards)
+
+    def notebook(self, stage: str, shard: int = 0, num_shards: int = 1) -> Path:
+        """The executed notebook of a stage; for preprocess, of one shard."""
+        name = f"{stage}-{shard_name(shard, num_shards)}" if stage == "preprocess" else stage
+        return self.audit / f"{name}.ipynb"
+
+
+def shard_name(shard: int, num_shards: int) -> str:
+    """Return the name of a shard, such as 00002-of-00010."""
+    return f"{shard:05d}-of-{num_shards:05d}"
+
+
+def shard_numbers(name: str) -> tuple[int, int] | None:
+    """Return (shard, num_shards) of a shard folder's name, or None for any other name."""
+    match = re.fullmatch(r"(\d{5})-of-(\d{5})", name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success flush it to the disk and rename it, on failure remove it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}"[:250])
+    try:
+        yield draft
+        _flush(draft)
+        draft.replace(path)
+        _flush(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all."""
+    with replacing(path) as draft:
+        draft.write_bytes(data)
+
+
+def write_once(path: Path, data: bytes) -> bool:
+    """Write `data` unless `path` exists; of several machines one wins. Return whether this one did."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
+    try:
+        draft.write_bytes(data)
+        _flush(draft)
+        os.link(draft, path)  # unlike a rename, fails where the name is taken
+        return True
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the drafts that a killed writer left in `folder`."""
+    for draft in folder.glob(f"{TEMPORARY}*"):
+        draft.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,73 @@
+"""Tables that show themselves, in a notebook, a report and a terminal.
+
+Unusual: every cell is text to be escaped, always. Documents, file names and labels come from strangers, and a table is
+where they meet a browser. Bold is the only mark-up, so that code hosts that strip styles show the same table.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape as _escape
+from typing import Any
+
+
+def escape(value: Any) -> str:
+    """Return `value` as text that is safe between HTML tags and inside quoted attributes."""
+    return _escape(words(value), quote=True)
+
+
+def words(value: Any) -> str:
+    """Return `value` as people write it: thousands apart, floats with three significant decimals."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}"
+    return str(value)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns, rows and a caption, shown as an escaped HTML table or as aligned plain text."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    caption: str = ""
+
+    def _repr_html_(self) -> str:
+        caption = f"<p><b>{escape(self.caption)}</b></p>" if self.caption else ""
+        head = "".join(f"<th>{escape(name)}</th>" for name in self.columns)
+        body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
+        return f"{caption}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def __repr__(self) -> str:
+        grid = [list(self.columns), *([_line(value) for value in row] for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+        rows = (zip(row, widths, strict=True) for row in grid)
+        lines = ["  ".join(text.ljust(width) for text, width in row).rstrip() for row in rows]
+        return "\n".join([self.caption, *lines] if self.caption else lines)
+
+
+def _cell(value: Any) -> str:
+    right = isinstance(value, int | float) and not isinstance(value, bool)
+    style = ' style="text-align:right"' if right else ' style="text-align:left"'
+    return f"<td{style}>{escape(value)}</td>"
+
+
+def _line(value: Any) -> str:
+    return " ".join(words(value).split())
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One computed sentence, such as a verdict, shown in bold."""
+
+    text: str
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{escape(self.text)}</b></p>"
+
+    def __repr__(self) -> str:
+        return self.text
