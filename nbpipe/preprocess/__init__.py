@@ -1,0 +1,1 @@
+"""The preprocess wing: a folder of documents becomes shards of text. Never imports torch."""

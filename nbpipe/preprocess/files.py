@@ -1,0 +1,87 @@
+"""Lists the documents of a folder.
+
+Unusual: folders behind links are walked after the real ones and each real folder once, so a loop of links ends and a
+document gets the id of its real place. What is not a regular file is listed too: a document never vanishes silently.
+"""
+
+import os
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from nbpipe.errors import RequestError
+
+
+@dataclass(frozen=True, order=True)
+class Document:
+    """One input file: its id (path relative to the folder, POSIX form), size in bytes, and where it lies here."""
+
+    id: str
+    bytes: int
+    path: Path
+
+
+def list_documents(folder: Path) -> list[Document]:
+    """Return every document below `folder`, sorted by id; names that start with a dot are skipped.
+
+    Raises RequestError where a folder cannot be listed, or two names become the same id.
+    """
+    found: list[Document] = []
+    seen: set[tuple[int, int]] = set()
+    waiting = [(folder, "")]
+    while waiting:  # each round walks real folders; the links found in it are the next round
+        links: list[tuple[Path, str]] = []
+        for start, prefix in sorted(waiting, key=lambda item: item[1]):
+            _walk(start, prefix, seen, found, links)
+        waiting = links
+    found.sort()
+    for one, two in pairwise(found):
+        if one.id == two.id:
+            raise RequestError(f"documents: two files have the id {one.id!r}; rename one of them")
+    return found
+
+
+def _walk(
+    start: Path, prefix: str, seen: set[tuple[int, int]], found: list[Document], links: list[tuple[Path, str]]
+) -> None:
+    stack = [(start, prefix)]
+    while stack:
+        folder, prefix = stack.pop()
+        state = folder.stat()
+        if (state.st_dev, state.st_ino) in seen:
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        for entry in _entries(folder, prefix):
+            place, name = Path(entry.path), prefix + _text(entry.name)
+            if _is_folder(entry):
+                (links if entry.is_symlink() else stack).append((place, name + "/"))
+            else:
+                found.append(Document(name, _size(entry), place))
+
+
+def _entries(folder: Path, prefix: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise RequestError(f"documents: the folder {prefix or '.'!r} cannot be listed: {error.strerror}") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    """Return the size of a regular file; 0 for what is none, such as a dangling link or a FIFO."""
+    try:
+        return entry.stat().st_size if entry.is_file() else 0
+    except OSError:
+        return 0
+
+
+def _text(name: str) -> str:
+    """Return a file name as valid Unicode; bytes that are not UTF-8 become \\xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

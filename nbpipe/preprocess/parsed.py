@@ -1,0 +1,58 @@
+"""What every parser gives back, and how text and errors are made fit to keep.
+
+Unusual: characters that no glyph map could name become U+FFFD rather than vanish, so a word with a hole in it
+does not turn into another word. Ligatures are spelt out, so that "ﬁnd" and "find" are one word in every format.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_ODD = re.compile("\r\n?|\xad\n?|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufb00-\ufb06\ufeff\ufffe\uffff\ud800-\udfff]")
+_SPELT = {
+    **dict.fromkeys(("\r", "\r\n", "\x85", "\x0b"), "\n"),
+    **dict.fromkeys(("\xad", "\ufeff"), ""),
+    "\xad\n": "-\n",
+    **{
+        "\ufb00": "ff",
+        "\ufb01": "fi",
+        "\ufb02": "fl",
+        "\ufb03": "ffi",
+        "\ufb04": "ffl",
+        "\ufb05": "st",
+        "\ufb06": "st",
+    },
+}
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{5,}|\b\d{10,}\b")
+_LONGEST_REASON = 200
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What became of one document: its status, why if not "ok", the parser that read it, the text of each page."""
+
+    status: str
+    reason: str = ""
+    parser: str = ""
+    pages: Sequence[str] = ()
+
+
+def tidy(text: str) -> str:
+    """Return `text` as valid UTF-8 with one kind of line end, without ligatures, soft hyphens and control codes."""
+    return _ODD.sub(lambda odd: _SPELT.get(odd[0], "\ufffd"), text)
+
+
+def judged(pages: Sequence[str], parser: str, lacks: str = "there is no text in it", note: str = "") -> Parsed:
+    """Return pages as "ok" if any of them holds text, else as "empty" with what it lacks; a note is kept either way."""
+    pages = [tidy(page) for page in pages]
+    if any(page.strip("\ufffd \t\n\xa0") for page in pages):
+        return Parsed("ok", note, parser, pages)
+    return Parsed("empty", "; ".join(filter(None, [lacks, note])), parser, pages)
+
+
+def cause(error: BaseException, path: Path) -> str:
+    """Return an error as one line that is the same on every machine: no folders, no memory addresses."""
+    text = str(error).replace(str(path), path.name).replace(str(path.parent), "")
+    text = " ".join(_ADDRESS.sub("…", tidy(text)).replace("\ufffd", " ").split())
+    return f"{type(error).__name__}: {text}"[:_LONGEST_REASON] if text else type(error).__name__

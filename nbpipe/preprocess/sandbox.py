@@ -1,0 +1,194 @@
+"""Parses each document in a process that can be killed, so a crash, hang or memory hog costs one row.
+
+Unusual: workers come from a fork server that holds nothing but the parsers: a fork of a notebook's process, full of
+other libraries' threads, could deadlock, and a spawned Python would take a second to replace a crashed one.
+"""
+
+import ctypes
+import hashlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from pebble import ProcessExpired, ProcessPool
+
+from nbpipe.preprocess.files import Document
+from nbpipe.preprocess.parsers import Parsed, parse
+
+try:
+    import resource
+except ImportError:  # Windows has no limits of this kind
+    resource = None  # type: ignore[assignment]
+
+_AHEAD = 4  # documents queued per worker: enough that none waits, few enough that memory stays flat
+_DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one document may take: seconds, and bytes of memory beyond what the parsers themselves hold."""
+
+    timeout: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one document."""
+
+    id: str
+    sha256: str
+    bytes: int
+    parsed: Parsed
+    seconds: float
+    peak_bytes: int
+
+
+def parse_all(
+    documents: Iterable[Document], limits: Limits, workers: int, parser: Callable[[Path], Parsed] = parse
+) -> Iterator[Outcome]:
+    """Yield the outcome of each document as it comes, parsed by `workers` processes.
+
+    parser: a function of an importable module, called in the worker.
+    """
+    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+    if sys.platform == "linux":
+        context.set_forkserver_preload(["nbpipe.preprocess.sandbox"])
+    waiting = iter(documents)
+    flying: dict[Future, Document] = {}
+    begun: dict[Future, float] = {}
+    pool = ProcessPool(max_workers=workers, initializer=_confine, context=context)
+    try:
+        while True:
+            for document in islice(waiting, workers * _AHEAD - len(flying)):
+                flying[pool.schedule(examine, args=[document, limits, parser], timeout=limits.timeout)] = document
+            if not flying:
+                return
+            for future in flying:
+                if future.running():
+                    begun.setdefault(future, time.monotonic())
+            for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                seconds = time.monotonic() - begun.pop(future, time.monotonic())
+                yield _outcome(flying.pop(future), future, limits, seconds)
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def _outcome(document: Document, future: Future, limits: Limits, seconds: float) -> Outcome:
+    """Return what a worker found; where it was killed or died, the row that says so."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise
+    except TimeoutError:
+        return _dead(document, Parsed("timeout", f"took longer than {limits.timeout:g} s"), seconds)
+    except ProcessExpired as death:
+        reason = f"the parser's process died ({_cause(death.exitcode)}; memory limit {limits.memory / 1e9:g} GB)"
+        return _dead(document, Parsed("crashed", reason), seconds)
+    except Exception as error:  # whatever else a parser may do costs its own row
+        return _dead(document, Parsed("crashed", f"{type(error).__name__} in the parser"), seconds)
+
+
+def _dead(document: Document, parsed: Parsed, seconds: float) -> Outcome:
+    return Outcome(document.id, _sha256(document.path), document.bytes, parsed, seconds, 0)
+
+
+def _cause(exitcode: int | None) -> str:
+    with suppress(ValueError, TypeError):
+        return signal.Signals(-exitcode).name  # type: ignore[operator]
+    return f"exit code {exitcode}"
+
+
+def examine(document: Document, limits: Limits, parser: Callable[[Path], Parsed]) -> Outcome:
+    """Parse one document in this process, within `limits.memory`."""
+    began = time.monotonic()
+    _forget_peak()
+    parsed = _unfit(document) or _parse_within(document, limits, parser)
+    sha256 = _sha256(document.path)
+    return Outcome(document.id, sha256, document.bytes, parsed, time.monotonic() - began, _peak())
+
+
+def _unfit(document: Document) -> Parsed | None:
+    """Return the verdict on what must not even be opened: a FIFO would block for ever."""
+    if document.path.is_file():
+        return None
+    reason = "a link that leads nowhere" if document.path.is_symlink() else "not a regular file"
+    return Parsed("unreadable", reason if os.path.lexists(document.path) else "the file has vanished")
+
+
+def _parse_within(document: Document, limits: Limits, parser: Callable[[Path], Parsed]) -> Parsed:
+    _limit_memory(limits.memory)
+    try:
+        return parser(document.path)
+    except MemoryError:
+        return Parsed("crashed", f"needed more than the memory limit of {limits.memory / 1e9:g} GB")
+    finally:
+        _limit_memory(None)
+
+
+def _sha256(path: Path) -> str:
+    """Return the digest of a file's bytes, or nothing where it cannot be read."""
+    if not path.is_file():
+        return ""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _confine() -> None:
+    """Prepare a worker: dies with its parent, ignores Ctrl-C (the parent handles it), and says nothing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if resource:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+
+
+def _limit_memory(extra: int | None) -> None:
+    """Allow `extra` bytes of address space beyond what is mapped now; None lifts the limit."""
+    if not resource:
+        return
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    soft = resource.RLIM_INFINITY if extra is None else _status("VmSize") + extra
+    if hard != resource.RLIM_INFINITY:
+        soft = hard if soft == resource.RLIM_INFINITY else min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _forget_peak() -> None:
+    with suppress(OSError):  # only Linux can start a new peak
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> int:
+    """Return the most memory in bytes that this document, or elsewhere than on Linux this process, has held."""
+    if _status("VmHWM"):
+        return _status("VmHWM")
+    if not resource:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _status(name: str) -> int:
+    """Return a field of /proc/self/status in bytes, 0 where there is none."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,186 @@
+"""The preprocess stage as the notebook runs it: open a shard, estimate, parse, write the receipt.
+
+Unusual: every step returns an object that shows itself, and running a step again is harmless: a finished shard is only
+read, an interrupted one goes on after its last whole part.
+"""
+
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nbpipe.audit import Receipt, Stamp, read_receipt, write_receipt
+from nbpipe.config import DEMO, Preprocess, resolve
+from nbpipe.preprocess import demo
+from nbpipe.preprocess.files import Document, list_documents
+from nbpipe.preprocess.parsers import parser_version
+from nbpipe.preprocess.parts import Parts, gather
+from nbpipe.preprocess.plan import Plan, agree
+from nbpipe.preprocess.sandbox import Limits, parse_all
+from nbpipe.progress import progress
+from nbpipe.records import LEDGER, PART, STATUSES, read_table
+from nbpipe.run import Run
+from nbpipe.shown import Sentence, Table
+
+USABLE = 0.9
+_SAMPLE = 12
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard's work: its config, the plan it comes from, and its documents on this machine."""
+
+    config: Preprocess
+    plan: Plan
+    documents: list[Document]
+
+    @property
+    def workers(self) -> int:
+        """The number of parsing processes: as asked, else one per core this process may use."""
+        return self.config.workers or cores()
+
+    @property
+    def limits(self) -> Limits:
+        """What one document may take."""
+        return Limits(self.config.timeout, int(self.config.memory))
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The shard's files."""
+        config = self.config
+        numbers = {"shard": config.shard, "num_shards": config.num_shards}
+        identity = {"plan": self.plan.fingerprint, "parser": parser_version(), **numbers}
+        return Parts(Run(config.run).shard(config.shard, config.num_shards), self.documents, identity)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("shard", f"{self.config.shard} of {self.config.num_shards}, counted from 0"),
+            ("documents", len(self.documents)),
+            ("megabytes", sum(document.bytes for document in self.documents) / 1e6),
+            ("processes", self.workers),
+        ]
+        return self.plan._repr_html_() + Table(["this shard", ""], rows)._repr_html_()
+
+
+def cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def open_shard(config: Preprocess) -> Shard:
+    """List the documents, make or check the plan, and return this shard of it.
+
+    The demo's documents are made on first use. Raises RequestError where the folder is empty or differs from the plan.
+    """
+    if config.documents == resolve(DEMO):
+        demo.make(config.documents)
+    documents = list_documents(config.documents)
+    plan = agree(documents, Run(config.run), config.num_shards)
+    mine = set(plan.shards[config.shard])
+    return Shard(config, plan, [document for document in documents if document.id in mine])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long a shard may take, from a few of its documents."""
+
+    seconds: float
+    sampled: int
+
+    def _repr_html_(self) -> str:
+        text = f"Expected: about {self.seconds:,.1f} s, from {self.sampled} documents parsed as a trial."
+        return Sentence(text)._repr_html_()
+
+
+def estimate(shard: Shard) -> Estimate:
+    """Parse a few documents, drawn across the sizes, and scale their seconds to the whole shard's processes."""
+    by_size = sorted(shard.documents, key=lambda document: document.bytes)
+    step = max(1, len(by_size) // _SAMPLE)
+    seconds = [outcome.seconds for outcome in parse_all(by_size[step // 2 :: step], shard.limits, shard.workers)]
+    mean = sum(seconds) / len(seconds) if seconds else 0.0
+    return Estimate(mean * len(by_size) / shard.workers, len(seconds))
+
+
+@dataclass(frozen=True)
+class Parsing:
+    """What became of a shard's documents: the ledger, and how long it took this time."""
+
+    shard: Shard
+    ledger: pa.Table
+    seconds: float
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """The number of documents of each status."""
+        found = Counter(self.ledger["status"].to_pylist())
+        return {status: found[status] for status in STATUSES}
+
+    @property
+    def failures(self) -> Table:
+        """The documents that gave no text, with the reason."""
+        rows = [row for row in self.ledger.to_pylist() if row["status"] != "ok"]
+        names = ["path", "status", "reason"]
+        return Table(names, [[row[name] for name in names] for row in rows], f"{len(rows):,} documents gave no text")
+
+    @property
+    def slowest(self) -> Table:
+        """The five documents that took longest."""
+        top = self.ledger.sort_by([("seconds", "descending")]).slice(0, 5).to_pylist()
+        rows = [(row["path"], row["pages"], row["seconds"], row["peak_bytes"] / 1e6, row["parser"]) for row in top]
+        return Table(["path", "pages", "seconds", "peak MB", "parser"], rows, "The slowest documents")
+
+    @property
+    def example(self) -> Table:
+        """The beginning of the first readable document's text, page by page."""
+        for path in self.shard.parts.paths:
+            part = read_table(path, PART)
+            ok = part.filter(pc.equal(part["status"], "ok"))
+            if ok.num_rows:
+                pages = enumerate(ok["pages"][0].as_py()[:3], start=1)
+                rows = [(number, " ".join(text.split())[:300]) for number, text in pages]
+                return Table(["page", "its text begins"], rows, ok["path"][0].as_py())
+        return Table(["page", "its text begins"], [], "no document gave text")
+
+    @property
+    def verdict(self) -> Sentence:
+        """One sentence: did this shard become usable text?"""
+        total, ok = self.ledger.num_rows, self.counts["ok"]
+        share = ok / total if total else 1.0
+        answer = "Yes" if share >= USABLE else "No"
+        return Sentence(f"{answer}: {ok:,} of {total:,} documents ({share:.1%}) became text; {USABLE:.0%} were needed.")
+
+    def _repr_html_(self) -> str:
+        total = max(self.ledger.num_rows, 1)
+        rows = [(status, count, f"{count / total:.1%}") for status, count in self.counts.items() if count]
+        return Table(["status", "documents", "share"], rows, f"Measured: {self.seconds:,.1f} s")._repr_html_()
+
+
+def parse_shard(shard: Shard) -> Parsing:
+    """Parse what this shard still lacks, writing each part as its last document comes.
+
+    A shard made from another plan or by other parsers, or damaged since, is parsed anew.
+    """
+    began, parts = time.monotonic(), shard.parts
+    if not parts.finished():
+        lacking = parts.lacking()
+        documents = [document for group in lacking.values() for document in group]
+        outcomes = progress(parse_all(documents, shard.limits, shard.workers), total=len(documents))
+        for index, whole in gather(lacking, outcomes):
+            parts.write(index, whole)
+        parts.close()
+    return Parsing(shard, read_table(parts.ledger, LEDGER), time.monotonic() - began)
+
+
+def finish(parsing: Parsing, stamp: Stamp) -> Receipt:
+    """Write the shard's receipt, last of all, and return it; a receipt that still holds stays as it is."""
+    parts, counts = parsing.shard.parts, parsing.counts
+    if not parts.finished():
+        rows = parsing.ledger.num_rows
+        facts = {"rows": rows, "ok": counts["ok"], "failed": rows - counts["ok"], "statuses": counts}
+        write_receipt(parts.folder, "preprocess", stamp, **facts, **parts.identity)
+        parts.drop_fragments()
+    return read_receipt(parts.folder)

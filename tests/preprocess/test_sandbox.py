@@ -1,0 +1,76 @@
+"""Whatever a parser does costs its own row."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from nbpipe.preprocess.files import Document
+from nbpipe.preprocess.sandbox import Limits, Outcome, parse_all
+
+LIMITS = Limits(timeout=2, memory=300_000_000)
+
+
+def outcomes(documents: list[Document], parsers: ModuleType, workers: int = 2) -> dict[str, Outcome]:
+    return {outcome.id: outcome for outcome in parse_all(documents, LIMITS, workers, parsers.by_name)}
+
+
+@pytest.mark.parametrize(
+    ("deed", "status", "reason"),
+    [
+        ("hang", "timeout", "took longer than 2 s"),
+        ("spin", "timeout", "took longer than 2 s"),
+        ("segfault", "crashed", "SIGSEGV"),
+        ("abort", "crashed", "SIGABRT"),
+        ("exit", "crashed", "exit code 3"),
+        ("hog", "crashed", "memory limit of 0.3 GB"),
+        ("raise", "crashed", "AssertionError"),
+    ],
+)
+def test_a_misbehaving_parser_costs_its_own_row(
+    deed: str, status: str, reason: str, made: Callable[..., list[Document]], misbehaving: ModuleType
+) -> None:
+    documents = made("a-1.txt", f"{deed}-1.txt", *(f"b-{index}.txt" for index in range(10)))
+    found = outcomes(documents, misbehaving)
+    assert found.keys() == {document.id for document in documents}
+    assert found[f"{deed}-1.txt"].parsed.status == status
+    assert reason in found[f"{deed}-1.txt"].parsed.reason
+    assert sum(outcome.parsed.status == "ok" for outcome in found.values()) == len(documents) - 1
+
+
+def test_a_dead_parser_still_leaves_the_digest(made: Callable[..., list[Document]], misbehaving: ModuleType) -> None:
+    (document,) = made("abort-1.txt")
+    found = outcomes([document], misbehaving)[document.id]
+    assert found.sha256 == hashlib.sha256(b"text of abort-1.txt").hexdigest()
+    assert found.bytes == len("text of abort-1.txt")
+
+
+def test_a_parser_that_writes_is_not_heard(
+    made: Callable[..., list[Document]], misbehaving: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert outcomes(made("write-1.txt"), misbehaving)["write-1.txt"].parsed.status == "ok"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_cannot_be_opened_is_unreadable(tmp_path: Path, misbehaving: ModuleType) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    documents = [Document(name, 0, tmp_path / name) for name in ("fifo", "dangling", "vanished")]
+    found = outcomes(documents, misbehaving)
+    assert {name: outcome.parsed.reason for name, outcome in found.items()} == {
+        "fifo": "not a regular file",
+        "dangling": "a link that leads nowhere",
+        "vanished": "the file has vanished",
+    }
+
+
+def test_each_document_has_its_own_peak(made: Callable[..., list[Document]], misbehaving: ModuleType) -> None:
+    found = outcomes(made("hog-1.txt", "a-1.txt"), misbehaving, workers=1)
+    assert found["hog-1.txt"].peak_bytes > found["a-1.txt"].peak_bytes > 0
+
+
+def test_no_documents_need_no_workers(misbehaving: ModuleType) -> None:
+    assert outcomes([], misbehaving) == {}
