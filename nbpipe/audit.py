@@ -21,7 +21,7 @@ from nbpipe import __version__
 from nbpipe.config import Config
 from nbpipe.errors import WorkError
 from nbpipe.run import write
-from nbpipe.shown import Table
+from nbpipe.shown import Sentence, Shown, Table
 
 RECEIPT = "receipt.json"
 _PACKAGES = ("papermill", "pypdf", "pypdfium2", "pyarrow", "polars", "torch", "scikit-learn", "captum")
@@ -38,8 +38,8 @@ def as_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-@dataclass(frozen=True)
-class Stamp:
+@dataclass(frozen=True, repr=False)
+class Stamp(Shown):
     """What made a result: code, packages, config, platform, device and the time it began."""
 
     facts: Mapping[str, Any]
@@ -61,10 +61,11 @@ class Stamp:
             }
         )
 
-    def _repr_html_(self) -> str:
+    def shown(self) -> list[Table | Sentence]:
+        """The facts but the config, which shows itself."""
         facts = {name: value for name, value in self.facts.items() if name not in ("config", "seed")}
         facts["packages"] = ", ".join(f"{name} {found}" for name, found in facts["packages"].items())
-        return Table(["made with", ""], [(name, value or "unknown") for name, value in facts.items()])._repr_html_()
+        return [Table(["made with", ""], [(name, value or "unknown") for name, value in facts.items()])]
 
 
 def _version(name: str) -> str | None:
@@ -86,8 +87,8 @@ def _commit() -> str | None:
         return None
 
 
-@dataclass(frozen=True)
-class Receipt:
+@dataclass(frozen=True, repr=False)
+class Receipt(Shown):
     """A stage's receipt as it lies on the disk."""
 
     folder: Path
@@ -110,12 +111,13 @@ class Receipt:
             f"{self.facts['stage']} {self.folder.name}" if self.facts["stage"] == "preprocess" else self.facts["stage"]
         )
 
-    def _repr_html_(self) -> str:
-        rows = [("receipt", self.title), ("sha256", self.digest), ("files", len(self.facts["files"]))]
-        return Table(["proof", ""], rows)._repr_html_()
-
-    def __repr__(self) -> str:
-        return f"receipt of {self.title}: sha256 {self.digest}"
+    def shown(self) -> list[Table | Sentence]:
+        """What it is the receipt of, and its digest."""
+        return [
+            Table(
+                ["proof", ""], [("receipt", self.title), ("sha256", self.digest), ("files", len(self.facts["files"]))]
+            )
+        ]
 
 
 def write_receipt(folder: Path, stage: str, stamp: Stamp, **facts: Any) -> Receipt:

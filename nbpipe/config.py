@@ -5,6 +5,7 @@ converts what it is given (`1_0` becomes 10), so the names are read from the sou
 spelling from papermill's own command line where there is one. `notebook.py` does that reading.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from nbpipe.errors import RequestError, nearest
-from nbpipe.shown import Table
+from nbpipe.shown import Sentence, Shown, Table
 
 DEMO = "runs/demo-documents"
 _NUMBERS = {int: re.compile(r"[+-]?[0-9]+"), float: re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?")}
@@ -31,7 +32,7 @@ def resolve(value: Any) -> Path:
     """Return a path as an absolute one, relative ones starting at `base()`."""
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
         raise ValueError("not a path")
-    return (base() / Path(value).expanduser()).absolute()
+    return Path(os.path.normpath(base() / Path(value).expanduser()))
 
 
 def relative(path: Path) -> str:
@@ -47,7 +48,7 @@ Place = Annotated[Path, BeforeValidator(resolve)]
 OptionalPlace = Annotated[Path | None, BeforeValidator(_resolve_optional)]
 
 
-class Config(BaseModel):
+class Config(Shown, BaseModel):
     """What the three configs share. Each field's description says what is accepted; errors quote it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -90,8 +91,12 @@ class Config(BaseModel):
         values = self.model_dump()
         return {name: value.name if isinstance(value, Path) else value for name, value in values.items()}
 
-    def _repr_html_(self) -> str:
-        return Table(["parameter", "value"], list(self.shareable().items()))._repr_html_()
+    def shown(self) -> list[Table | Sentence]:
+        """Each parameter with its value."""
+        sizes = {name: value.human_readable(decimal=True) for name, value in self if isinstance(value, ByteSize)}
+        return [Table(["parameter", "value"], list((self.shareable() | sizes).items()))]
+
+    __repr__ = Shown.__repr__
 
 
 def _quote_hint(name: str, detail: dict[str, Any]) -> str:

@@ -28,6 +28,20 @@ def words(value: Any) -> str:
     return str(value)
 
 
+class Shown:
+    """What shows itself as the tables and sentences that `shown` gives: HTML in a notebook, plain text elsewhere."""
+
+    def shown(self) -> "list[Table | Sentence]":
+        """Return what to show, from top to bottom."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        return "".join(part._repr_html_() for part in self.shown())
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map(repr, self.shown()))
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns, rows and a caption, shown as an escaped HTML table or as aligned plain text."""

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_ODD = re.compile("\r\n?|\xad\n?|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufb00-\ufb06\ufeff\ufffe\uffff\ud800-\udfff]")
+_ODD = re.compile("\xad\n?|[\x00-\x08\x0b\x0c\x0d-\x1f\x7f-\x9f\ufb00-\ufb06\ufeff\ufffe\uffff\ud800-\udfff]")
 _SPELT = {
-    **dict.fromkeys(("\r", "\r\n", "\x85", "\x0b"), "\n"),
+    **dict.fromkeys(("\r", "\x85", "\x0b"), "\n"),
     **dict.fromkeys(("\xad", "\ufeff"), ""),
     "\xad\n": "-\n",
     **{
@@ -40,7 +40,7 @@ class Parsed:
 
 def tidy(text: str) -> str:
     """Return `text` as valid UTF-8 with one kind of line end, without ligatures, soft hyphens and control codes."""
-    return _ODD.sub(lambda odd: _SPELT.get(odd[0], "\ufffd"), text)
+    return _ODD.sub(lambda odd: _SPELT.get(odd[0], "\ufffd"), text.replace("\r\n", "\n"))
 
 
 def judged(pages: Sequence[str], parser: str, lacks: str = "there is no text in it", note: str = "") -> Parsed:

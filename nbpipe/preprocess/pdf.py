@@ -6,9 +6,11 @@ the document needs them. A hyphen at a line end stays a hyphen and a line end, a
 """
 
 import ctypes
+import re
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise, repeat
 from pathlib import Path
@@ -27,11 +29,8 @@ _NAMED = 10  # failed pages that a reason names
 
 class _Page(NamedTuple):
     units: bytes  # UTF-16, little endian
-    places: Sequence[int]  # of each character in units; below 0 where pdfium leaves it out
-    glyphs: Glyphs | None  # where their boxes were wanted
-
-
-_BLANK = _Page(b"", (), None)
+    places: Sequence[int] = ()  # of each character in units; below 0 where pdfium leaves it out
+    glyphs: Glyphs | None = None  # read only if spaces may be missing
 
 
 def read_pdf(path: Path) -> Parsed:
@@ -44,9 +43,12 @@ def read_pdf(path: Path) -> Parsed:
     except pypdfium2.PdfiumError as error:
         if error.err_code == raw.FPDF_ERR_PASSWORD:
             return Parsed("encrypted", _LOCKED, "pdfium")
-        return _with_pypdf(path, cause(error, path))
+        parsed = _with_pypdf(path, f"pdfium: {_refusal(error)}")
+        if error.err_code == raw.FPDF_ERR_SECURITY and parsed.status == "unreadable":
+            return replace(parsed, status="encrypted")
+        return parsed
     except Exception as error:
-        return _with_pypdf(path, cause(error, path))
+        return _with_pypdf(path, f"pdfium: {cause(error, path)}")
 
 
 def _with_pdfium(document: pypdfium2.PdfDocument) -> Parsed:
@@ -67,7 +69,7 @@ def _texts(document: pypdfium2.PdfDocument, spacing: Spacing, failed: list[int])
             page = _load(document, number, boxed=spacing.glued or not spacing.settled)
         except pypdfium2.PdfiumError:
             failed.append(number + 1)
-            page = _BLANK
+            page = _Page(b"")
         if page.glyphs and not spacing.settled:
             spacing.learn(page.glyphs)
         waiting.append(page)
@@ -94,37 +96,44 @@ def _load(document: pypdfium2.PdfDocument, number: int, boxed: bool) -> _Page:
         try:
             count = text.count_chars()
             if not count:
-                return _BLANK
-            units, places = _units(text, count)
-            return _Page(units, places, _glyphs(text, units, places) if boxed else None)
+                return _Page(b"")
+            units = _units(text, count)
+            if not boxed:
+                return _Page(units)
+            return _Page(units, _places(text, units, count), _glyphs(text, units, count))
         finally:
             text.close()
     finally:
         page.close()
 
 
-def _units(text: pypdfium2.PdfTextPage, count: int) -> tuple[bytes, Sequence[int]]:
-    """Return the text of a page, and where in it each of the page's characters stands.
+def _units(text: pypdfium2.PdfTextPage, count: int) -> bytes:
+    """Return the text of a page in UTF-16.
 
-    pdfium leaves out characters without a meaning, and asked to start or end at one it would read past the end.
+    pdfium leaves out characters without a meaning; asked to start or end at one, it would read past the end.
     """
     place = raw.FPDFText_GetTextIndexFromCharIndex
-    if place(text, 0) == 0 and place(text, count - 1) == count - 1:
-        places: Sequence[int] = range(count)
-    else:
-        places = [place(text, index) for index in range(count)]
-    kept = [index for index, at in enumerate(places) if at >= 0] if isinstance(places, list) else places
-    if not kept:
-        return b"", places
-    first, last = kept[0], kept[-1]
-    buffer = (ctypes.c_ushort * (places[last] - places[first] + 2))()
+    first = next((index for index in range(count) if place(text, index) >= 0), count)
+    last = next((index for index in range(count - 1, first - 1, -1) if place(text, index) >= 0), first - 1)
+    if last < first:
+        return b""
+    buffer = (ctypes.c_ushort * (place(text, last) - place(text, first) + 2))()
     written = raw.FPDFText_GetText(text, first, last - first + 1, buffer)
-    return bytes(buffer)[: 2 * (written - 1)], [at - places[first] for at in places] if first else places
+    return bytes(buffer)[: 2 * (written - 1)]
 
 
-def _glyphs(text: pypdfium2.PdfTextPage, units: bytes, places: Sequence[int]) -> Glyphs:
-    count = len(places)
-    if isinstance(places, range):
+def _places(text: pypdfium2.PdfTextPage, units: bytes, count: int) -> Sequence[int]:
+    """Return where in the text each character stands; they differ only where pdfium left characters out."""
+    if len(units) == 2 * count:
+        return range(count)
+    places = [raw.FPDFText_GetTextIndexFromCharIndex(text, index) for index in range(count)]
+    first = min((place for place in places if place >= 0), default=0)
+    return [place - first for place in places]
+
+
+def _glyphs(text: pypdfium2.PdfTextPage, units: bytes, count: int) -> Glyphs:
+    """Return a page's characters with their boxes."""
+    if len(units) == 2 * count:
         codes: Sequence[int] = array("H", units)
     else:
         codes = [raw.FPDFText_GetUnicode(text, index) for index in range(count)]
@@ -155,9 +164,9 @@ def _with_pypdf(path: Path, refusal: str) -> Parsed:
     except MemoryError:
         raise
     except Exception as error:  # pypdf raises ten kinds of exception on broken files
-        return Parsed("unreadable", f"pdfium: {refusal}; pypdf: {cause(error, path)}")
+        return Parsed("unreadable", f"{refusal}; pypdf: {cause(error, path)}")
     if len(failed) == len(pages):
-        return Parsed("unreadable", f"pdfium: {refusal}; pypdf: {_failures(failed, len(pages))}")
+        return Parsed("unreadable", f"{refusal}; pypdf: {_failures(failed, len(pages))}")
     return judged(pages, "pypdf", _scan(len(pages)), _failures(failed, len(pages)))
 
 
@@ -169,6 +178,12 @@ def _extract(reader: "pypdf.PdfReader", number: int, failed: list[int]) -> str: 
     except Exception:
         failed.append(number + 1)
         return ""
+
+
+def _refusal(error: pypdfium2.PdfiumError) -> str:
+    """Return what pdfium itself said, out of the sentence that its Python wrapper makes of it."""
+    said = re.search(r"\(PDFium: (.+?)\.?\)", str(error))
+    return said[1] if said else str(error)
 
 
 def _scan(count: int) -> str:

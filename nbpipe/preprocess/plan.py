@@ -18,13 +18,13 @@ from nbpipe.audit import as_json
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.files import Document
 from nbpipe.run import Run, write_once
-from nbpipe.shown import Table
+from nbpipe.shown import Sentence, Shown, Table
 
 _COST_OF_OPENING = 4096  # in bytes: keeps thousands of tiny files from counting as nothing
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """Every document's id and size, and the number of shards they are dealt to."""
 
     sizes: dict[str, int]
@@ -66,7 +66,8 @@ class Plan:
             pass
         raise WorkError("plan.json: damaged; restore it, or start a new run folder")
 
-    def _repr_html_(self) -> str:
+    def shown(self) -> list[Table | Sentence]:
+        """The number of documents, their kinds and sizes, and how even the shards are."""
         kinds = Counter(PurePosixPath(name).suffix.lower() or "none" for name in self.sizes)
         rows = [
             ("documents", len(self.sizes)),
@@ -75,7 +76,7 @@ class Plan:
             ("shards", self.num_shards),
             ("largest shard over mean", self.balance),
         ]
-        return Table(["plan", ""], rows)._repr_html_()
+        return [Table(["plan", ""], rows)]
 
 
 def deal(sizes: dict[str, int], num_shards: int) -> list[list[str]]:

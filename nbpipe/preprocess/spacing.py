@@ -9,20 +9,21 @@ spaces, which neither kerning nor two columns bring about. A sample of the first
 """
 
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from operator import sub
+from itertools import compress, count, islice
+from operator import gt, or_
 from typing import NamedTuple
 
-_SAMPLE = 2000  # gaps that settle whether a document is glued: about half a page
+_SAMPLE = 1500  # gaps that settle whether a document is glued: about a third of a page
 _FEW = 5  # fewer gaps than this say nothing about what is usual
 _OVERHANG = 0.1  # how far a character's usual gap may exceed its line's: a comma is mostly followed by a space
 _APART = 0.02  # of the line height; boxes nearer than this touch, and no space fits between them
 _LEAST = 0.08  # of the line height; a smaller excess is never a space
 _SHARE = 0.35  # of the excess that found spaces have
-_GLUED = 0.05  # missing spaces among all spaces
-_EVIDENCE = 5  # missing spaces that a document must show at least
+_WIDEST = 1.0  # line heights; a wider jump is a change of direction or column, which pdfium marks itself
+_GLUED = 0.06  # missing spaces among all spaces; kerning and two columns make up to 0.03, glued documents 0.1 to 0.7
+_EVIDENCE = 10  # missing spaces that a document must show at least; fewer may be one spaced-out heading
 _LINE_ENDS = frozenset(b"\r\n\0") | {0x02, 0xFFFE}
 _BLANKS = frozenset(b" \t\xa0") | _LINE_ENDS
 _SPACELESS = (
@@ -39,22 +40,20 @@ class Glyphs(NamedTuple):
     """The characters of a page: UTF-16 units, and the sides of their boxes in the page's own measure."""
 
     units: Sequence[int]
-    left: array
-    top: array
-    right: array
-    bottom: array
+    left: list[float]
+    top: list[float]
+    right: list[float]
+    bottom: list[float]
 
     @classmethod
     def of(cls, units: Sequence[int], boxes: array) -> "Glyphs":
         """Take boxes as left, top, right and bottom of one character after the other."""
-        return cls(units, *(boxes[side::4] for side in range(4)))
+        return cls(units, *(boxes[side::4].tolist() for side in range(4)))
 
 
-class _Gap(NamedTuple):
-    unit: int  # the character before the gap
-    height: int  # of its line, in tenths
-    width: float  # in line heights
-    spaced: bool  # whether pdfium found a space in it
+# The character before a gap; the height of its line in tenths; the gap's width in line heights; whether pdfium found a
+# space in it. A bare tuple, since thousands are made for each document.
+_Gap = tuple[int, int, float, bool]
 
 
 class Spacing:
@@ -62,7 +61,7 @@ class Spacing:
 
     def __init__(self) -> None:
         self._sample: list[_Gap] = []
-        self._usual: dict[tuple[int, int], float] = {}
+        self._usual = _Usual()
         self._limit = _LEAST
         self.settled = False
         self.glued = False
@@ -77,68 +76,92 @@ class Spacing:
         """Judge by what was seen; a document may end before enough was."""
         if self.settled:
             return
-        self._usual = _usual_gaps(self._sample)
-        found = sorted(self._excess(gap) for gap in self._sample if gap.spaced)
+        self._usual.learn(self._sample)
+        found = sorted(self._excess(gap) for gap in self._sample if gap[3])
         if found:
             self._limit = max(_LEAST, _SHARE * found[len(found) // 2])
-        missing = sum(self._is_space(gap) for gap in self._sample if not gap.spaced)
+        missing = sum(self._is_space(gap) for gap in self._sample if not gap[3])
         self.glued = missing >= _EVIDENCE and missing > _GLUED * (missing + len(found))
         self.settled = True
         self._sample = []
 
     def missing(self, page: Glyphs) -> list[int]:
         """Return the indices of the characters that lack a space before them."""
-        right = page.right
-        widths = map(max, map(sub, page.left[1:], right), map(sub, page.left, right[1:]))
-        sizes = map(sub, page.top[1:], page.bottom[1:])
-        apart = [i for i, (width, size) in enumerate(zip(widths, sizes, strict=True), 1) if width > _APART * size > 0]
-        return [i for i in apart if (gap := _gap(page, i - 1, i)) and self._is_space(gap)]
+        units, left, right = page.units, page.left, page.right
+        # Most neighbours touch; comparing whole columns finds those that do not, from left to right or back.
+        apart = map(or_, map(gt, left[1:], right), map(gt, left, right[1:]))
+        pairs = [i for i in compress(count(1), apart) if units[i] not in _BLANKS and units[i - 1] not in _BLANKS]
+        gaps = {i: gap for i in pairs if (gap := _gap(page, i - 1, i)) and _APART < gap[2] < _WIDEST}
+        if strange := {gap[1] for gap in gaps.values()} - self._usual.heights:
+            self._usual.learn(_gaps(page, strange))
+        return [i for i, gap in gaps.items() if self._excess(gap) > self._limit]
 
     def _is_space(self, gap: _Gap) -> bool:
-        return gap.width > _APART and self._excess(gap) > self._limit
+        return _APART < gap[2] < _WIDEST and self._excess(gap) > self._limit
 
     def _excess(self, gap: _Gap) -> float:
-        usual = self._usual
-        for key in ((gap.unit, gap.height), (0, gap.height), (gap.unit, 0)):
-            if key in usual:
-                return gap.width - usual[key]
-        return gap.width - usual.get((0, 0), 0.0)
+        return gap[2] - self._usual[gap[:2]]
 
 
-def _gaps(page: Glyphs) -> Iterator[_Gap]:
-    """Yield the gaps between neighbours on one line."""
+class _Usual(dict[tuple[int, int], float]):
+    """The usual gap after each character at each height; 0 stands for any character, and for any height."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heights: set[int] = set()
+
+    def learn(self, sample: Iterable[_Gap]) -> None:
+        """Take the lower third of all gaps that hold no space, as some letters mostly end words; a few are no rule."""
+        seen: dict[tuple[int, int], list[float]] = defaultdict(list)
+        for unit, height, width, spaced in sample:
+            self.heights.add(height)
+            if not spaced:
+                seen[unit, height].append(width)
+        sizes = Counter(height for _, height in seen)
+        for (unit, height), widths in list(seen.items()):
+            # A height that few characters have is their own shape's, such as a capital's with an accent.
+            for wider in ((0, height), (unit, 0), (0, 0))[sizes[height] < _FEW :]:
+                seen[wider] += widths
+        usual = {key: sorted(widths)[len(widths) // 3] for key, widths in seen.items() if len(widths) >= _FEW}
+        for key, width in usual.items():
+            line = usual.get((0, key[1]), usual[0, 0])
+            self.setdefault(key, min(width, line + _OVERHANG))
+
+    def __missing__(self, key: tuple[int, int]) -> float:
+        unit, height = key
+        return next((self[wider] for wider in ((0, height), (unit, 0), (0, 0)) if wider in self), 0.0)
+
+
+def _gaps(page: Glyphs, heights: set[int] | None = None) -> Iterator[_Gap]:
+    """Yield the gaps between neighbours on one line, all or those on lines of some heights."""
     before = None
     for index, unit in enumerate(page.units):
         if unit in _BLANKS:
             if unit in _LINE_ENDS:
                 before = None
             continue
-        if before is not None and (gap := _gap(page, before, index)):
-            yield gap
+        if before is not None and (heights is None or _height(page, before) in heights):
+            if gap := _gap(page, before, index):
+                yield gap
         before = index
+
+
+def _height(page: Glyphs, index: int) -> int:
+    return round(10 * (page.top[index] - page.bottom[index]))
 
 
 def _gap(page: Glyphs, before: int, index: int) -> _Gap | None:
     """Return the gap between two characters, None where they are no neighbours on a line."""
     units, left, top, right, bottom = page
-    height = top[index] - bottom[index]
-    overlap = min(top[index], top[before]) - max(bottom[index], bottom[before])
-    last, unit = units[before], units[index]
-    if height <= 0 or overlap <= 0.3 * height or last in _BLANKS or unit in _BLANKS:
+    high, low, last_high, last_low = top[index], bottom[index], top[before], bottom[before]
+    height = high - low
+    overlap = (high if high < last_high else last_high) - (low if low > last_low else last_low)
+    if height <= 0 or overlap <= 0.3 * height:
         return None
+    unit, last = units[index], units[before]
     if unit >= 0x0E00 and any(last in script and unit in script for script in _SPACELESS):
         return None
-    # Written from right to left, the next character lies on the left.
-    width = max(left[index] - right[before], left[before] - right[index]) / height
-    return _Gap(last, round(10 * (top[before] - bottom[before])), width, index - before > 1)
-
-
-def _usual_gaps(sample: Iterable[_Gap]) -> dict[tuple[int, int], float]:
-    """Return the usual gap after each character at each height; 0 stands for any character, and for any height."""
-    seen: dict[tuple[int, int], list[float]] = defaultdict(list)
-    for unit, height, width, spaced in sample:
-        if not spaced:
-            for key in ((unit, height), (0, height), (unit, 0), (0, 0)):
-                seen[key].append(width)
-    usual = {key: sorted(widths)[len(widths) // 2] for key, widths in seen.items() if len(widths) >= _FEW}
-    return {key: min(width, usual[0, key[1]] + _OVERHANG) for key, width in usual.items()}
+    width = left[index] - right[before]
+    if width < 0:  # written from right to left, the next character lies on the left
+        width = max(width, left[before] - right[index])
+    return last, round(10 * (last_high - last_low)), width / height, index - before > 1

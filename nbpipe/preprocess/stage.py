@@ -24,14 +24,14 @@ from nbpipe.preprocess.sandbox import Limits, parse_all
 from nbpipe.progress import progress
 from nbpipe.records import LEDGER, PART, STATUSES, read_table
 from nbpipe.run import Run
-from nbpipe.shown import Sentence, Table
+from nbpipe.shown import Sentence, Shown, Table
 
 USABLE = 0.9
 _SAMPLE = 12
 
 
-@dataclass(frozen=True)
-class Shard:
+@dataclass(frozen=True, repr=False)
+class Shard(Shown):
     """One shard's work: its config, the plan it comes from, and its documents on this machine."""
 
     config: Preprocess
@@ -56,14 +56,15 @@ class Shard:
         identity = {"plan": self.plan.fingerprint, "parser": parser_version(), **numbers}
         return Parts(Run(config.run).shard(config.shard, config.num_shards), self.documents, identity)
 
-    def _repr_html_(self) -> str:
+    def shown(self) -> list[Table | Sentence]:
+        """The plan, and this shard of it."""
         rows = [
             ("shard", f"{self.config.shard} of {self.config.num_shards}, counted from 0"),
             ("documents", len(self.documents)),
             ("megabytes", sum(document.bytes for document in self.documents) / 1e6),
             ("processes", self.workers),
         ]
-        return self.plan._repr_html_() + Table(["this shard", ""], rows)._repr_html_()
+        return [*self.plan.shown(), Table(["this shard", ""], rows)]
 
 
 def cores() -> int:
@@ -84,16 +85,16 @@ def open_shard(config: Preprocess) -> Shard:
     return Shard(config, plan, [document for document in documents if document.id in mine])
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Shown):
     """How long a shard may take, from a few of its documents."""
 
     seconds: float
     sampled: int
 
-    def _repr_html_(self) -> str:
-        text = f"Expected: about {self.seconds:,.1f} s, from {self.sampled} documents parsed as a trial."
-        return Sentence(text)._repr_html_()
+    def shown(self) -> list[Table | Sentence]:
+        """The expected seconds."""
+        return [Sentence(f"Expected: about {self.seconds:,.1f} s, from {self.sampled} documents parsed as a trial.")]
 
 
 def estimate(shard: Shard) -> Estimate:
@@ -105,8 +106,8 @@ def estimate(shard: Shard) -> Estimate:
     return Estimate(mean * len(by_size) / shard.workers, len(seconds))
 
 
-@dataclass(frozen=True)
-class Parsing:
+@dataclass(frozen=True, repr=False)
+class Parsing(Shown):
     """What became of a shard's documents: the ledger, and how long it took this time."""
 
     shard: Shard
@@ -153,10 +154,11 @@ class Parsing:
         answer = "Yes" if share >= USABLE else "No"
         return Sentence(f"{answer}: {ok:,} of {total:,} documents ({share:.1%}) became text; {USABLE:.0%} were needed.")
 
-    def _repr_html_(self) -> str:
+    def shown(self) -> list[Table | Sentence]:
+        """The number of documents of each status, and the measured seconds."""
         total = max(self.ledger.num_rows, 1)
         rows = [(status, count, f"{count / total:.1%}") for status, count in self.counts.items() if count]
-        return Table(["status", "documents", "share"], rows, f"Measured: {self.seconds:,.1f} s")._repr_html_()
+        return [Table(["status", "documents", "share"], rows, f"Measured: {self.seconds:,.1f} s")]
 
 
 def parse_shard(shard: Shard) -> Parsing:

@@ -1,0 +1,136 @@
+"""The command line. Every command calls one function; what it finds goes to stdout, what people read to stderr.
+
+Unusual: each command imports what it needs when it runs, so `nbpipe status` starts without torch.
+"""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nbpipe import __version__
+from nbpipe.config import DEMO, resolve
+from nbpipe.errors import NbpipeError, RequestError
+from nbpipe.run import Run
+
+
+class _Group(click.Group):
+    """Turns the two errors for people into one line on stderr and their exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that notebooks in flight are ended too
+        try:
+            return super().invoke(ctx)
+        except NbpipeError as error:
+            click.echo(f"nbpipe: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+class _Place(click.ParamType):
+    """A path, relative ones starting where the notebooks' do."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return resolve(value) if str(value).strip() else self.fail("is empty", param, ctx)
+
+
+PLACE = _Place()
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nbpipe")
+def main() -> None:
+    """From a folder of documents to a classifier that can be explained."""
+
+
+def _pairs(ctx: click.Context, param: click.Parameter, value: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    return dict(value)
+
+
+@main.command()
+@click.option("--run", type=PLACE, default="runs/demo", show_default=True, help="The run folder.")
+def demo(run: Path) -> None:
+    """Make a small corpus and run everything on it."""
+    _execute({"documents": resolve(DEMO), "run": run})
+
+
+@main.command("run")
+@click.argument("documents", type=PLACE)
+@click.option("--run", type=PLACE, help="The run folder.  [default: runs/NAME-OF-THE-FOLDER]")
+@click.option("--shards", type=int, help="Into how many parts the documents are dealt.  [default: 1, or the plan's]")
+@click.option("--labels", type=PLACE, help="A CSV file with the columns path,label.")
+@click.option("-p", "parameters", type=(str, str), multiple=True, callback=_pairs, metavar="NAME VALUE")
+def run_command(
+    documents: Path, run: Path | None, shards: int | None, labels: Path | None, parameters: dict[str, str]
+) -> None:
+    """Run the three notebooks on a folder of DOCUMENTS, or go on where an earlier run stopped.
+
+    -p sets any parameter of the notebooks, such as -p timeout 120.
+    """
+    given = {"documents": documents, "run": run or resolve(f"runs/{documents.name}")}
+    given |= {name: value for name, value in (("num_shards", shards), ("labels", labels)) if value is not None}
+    for name in parameters.keys() & {"shard", *given}:
+        raise RequestError(f"-p {name}: is said otherwise here; see nbpipe run --help")
+    _execute(given | parameters)
+
+
+def _execute(given: dict[str, Any]) -> None:
+    from nbpipe.pipeline import run_all
+    from nbpipe.report.site import build
+
+    index = build(run_all(given))
+    click.echo("report:", err=True)
+    click.echo(index)
+
+
+@main.command()
+@click.argument("run", type=PLACE)
+@click.argument("documents", type=PLACE)
+@click.option("--out", type=PLACE, help="A CSV file to write.  [default: stdout]")
+def predict(run: Path, documents: Path, out: Path | None) -> None:
+    """Label DOCUMENTS, a folder or a file, with the model of RUN; CSV."""
+    from nbpipe.predict import predict as predictions
+    from nbpipe.predict import write_csv
+    from nbpipe.run import replacing
+
+    if out is None:
+        write_csv(predictions(Run(run), documents), sys.stdout)
+        return
+    with replacing(out) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        count = write_csv(predictions(Run(run), documents), file)
+    click.echo(f"{count} documents labelled", err=True)
+
+
+@main.command()
+@click.argument("run", type=PLACE)
+def status(run: Path) -> None:
+    """Say how far every shard and stage of RUN is."""
+    from nbpipe.status import read_status
+
+    click.echo(read_status(Run(run)))
+
+
+@main.command()
+@click.argument("run", type=PLACE)
+def verify(run: Path) -> None:
+    """Check every digest, receipt and executed notebook of RUN; one line per finding."""
+    from nbpipe.verify import verify as check
+
+    findings = check(Run(run))
+    for line in findings:
+        click.echo(line)
+    if findings:
+        sys.exit(1)
+    click.echo("verified: every file, receipt and notebook agrees", err=True)
+
+
+@main.command()
+@click.argument("run", type=PLACE)
+def report(run: Path) -> None:
+    """Render the executed notebooks of RUN as one offline HTML site; prints where it is."""
+    from nbpipe.report.site import build
+
+    click.echo(build(Run(run)))

@@ -1,0 +1,155 @@
+"""Executes a stage's notebook with papermill, and keeps it as audit record only when its receipt agrees.
+
+Unusual: papermill writes in place and saves a notebook whose kernel was killed as if it had completed. So it writes to
+a temporary name in a process of its own, and the rename to RUN/audit/ waits for the receipt.
+"""
+
+import base64
+import json
+import secrets
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import nbformat
+
+import nbpipe
+from nbpipe.audit import RECEIPT, read_receipt, trusted
+from nbpipe.errors import WorkError
+from nbpipe.run import TEMPORARY, Run, write
+from nbpipe.verify import notebook_findings
+
+STAGES = ("preprocess", "train", "explain")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook to execute: its stage, the run, the parameters to inject, and the shard for preprocess."""
+
+    stage: str
+    run: Run
+    parameters: dict[str, Any]
+    shard: int = 0
+    num_shards: int = 1
+
+    @property
+    def folder(self) -> Path:
+        """Where the stage writes its receipt."""
+        return self.run.of(self.stage, self.shard, self.num_shards)
+
+    @property
+    def notebook(self) -> Path:
+        """Where the executed notebook is kept."""
+        return self.run.notebook(self.stage, self.shard, self.num_shards)
+
+    @property
+    def failed(self) -> Path:
+        """Where the notebook of a failed execution is kept, for reading."""
+        return self.notebook.with_suffix(".failed.ipynb")
+
+    def done(self, expected: dict[str, Any]) -> bool:
+        """Return whether the receipt says all that is `expected`, and its files and its notebook agree with it."""
+        try:
+            receipt = trusted(self.folder)
+        except WorkError:
+            return False
+        same = all(receipt.facts.get(name) == value for name, value in expected.items())
+        return same and not notebook_findings(self.notebook, receipt)
+
+    def start(self) -> "Execution":
+        """Start papermill on this notebook in a process of its own."""
+        self.run.audit.mkdir(parents=True, exist_ok=True)
+        draft = self.notebook.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{self.notebook.name}")
+        given = base64.b64encode(json.dumps(self.parameters).encode()).decode()
+        places = [_literal(source_folder() / f"{self.stage}.ipynb"), _literal(draft)]
+        flags = ["--parameters_base64", given, "--no-progress-bar", "--log-level", "ERROR"]
+        complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - outlives this function, closed at the end of the execution
+        process = subprocess.Popen(
+            [sys.executable, "-m", "papermill", *places, *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=complaints,
+        )
+        return Execution(self, draft, process, complaints)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A notebook that is being executed."""
+
+    job: Job
+    draft: Path
+    process: subprocess.Popen[bytes]
+    complaints: IO[str]
+
+    def ended(self) -> bool:
+        """Return whether papermill has ended."""
+        return self.process.poll() is not None
+
+    def keep(self) -> None:
+        """Wait for the end; keep the notebook as audit record, or raise WorkError with what went wrong in it."""
+        self.process.wait()
+        self.complaints.seek(0)
+        complaint = self.complaints.read()
+        self.complaints.close()
+        book = _read(self.draft)
+        self.draft.unlink(missing_ok=True)
+        if book is not None:
+            write(self.job.failed, nbformat.writes(_shareable(book)).encode())
+        if self.process.returncode or book is None:
+            raise WorkError(f"{self.job.notebook.stem}: {_failure(book, complaint)}")
+        wrong = notebook_findings(self.job.failed, read_receipt(self.job.folder))
+        if wrong:
+            raise WorkError("\n".join(wrong))
+        self.job.failed.replace(self.job.notebook)
+
+    def stop(self) -> None:
+        """End papermill, and with it the kernel."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+        self.complaints.close()
+        self.draft.unlink(missing_ok=True)
+
+
+def source_folder() -> Path:
+    """Return the folder of the notebooks: in an installed package inside it, in a checkout beside it."""
+    package = Path(nbpipe.__file__).parent
+    return package / "notebooks" if (package / "notebooks").is_dir() else package.parent / "notebooks"
+
+
+def _literal(path: Path) -> str:
+    """Protect a path from papermill, which fills in what stands in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _read(path: Path) -> nbformat.NotebookNode | None:
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError):
+        return None
+
+
+def _shareable(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Take out the machine's paths that papermill notes in a notebook."""
+    for name in ("input_path", "output_path"):
+        if name in book.metadata.get("papermill", {}):
+            book.metadata.papermill[name] = Path(book.metadata.papermill[name] or "").name
+    return book
+
+
+def _failure(book: nbformat.NotebookNode | None, complaint: str) -> str:
+    """Return what a person needs to know of a failed notebook."""
+    cells = book.cells if book is not None else []
+    errors = [output for cell in cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    if errors:
+        return (
+            errors[0].evalue
+            if errors[0].ename in ("RequestError", "WorkError")
+            else f"{errors[0].ename}: {errors[0].evalue}"
+        )
+    lines = complaint.strip().splitlines()
+    return lines[-1] if lines else f"papermill ended without a word; {RECEIPT} was not written"

@@ -1,0 +1,138 @@
+"""The whole pipeline on this machine: the three notebooks one after the other, shards side by side.
+
+Unusual: it holds no state of its own. What is done is read from receipts and executed notebooks, so calling it again
+goes on where an earlier call stopped, however that one ended.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from nbpipe.audit import read_receipt
+from nbpipe.config import Config, Explain, Preprocess, Train, base
+from nbpipe.errors import RequestError, WorkError, nearest
+from nbpipe.execute import Execution, Job
+from nbpipe.preprocess.plan import Plan
+from nbpipe.preprocess.stage import cores, open_shard
+from nbpipe.run import Run
+
+CONFIGS: dict[str, type[Config]] = {"preprocess": Preprocess, "train": Train, "explain": Explain}
+_POLL = 0.2
+
+
+def run_all(given: dict[str, Any]) -> Run:
+    """Execute whatever is not done yet, and return the run.
+
+    given: parameters by name, each for every stage that knows it. Raises RequestError before any work where one is
+    wrong; WorkError where a notebook failed, with all that was finished kept.
+    """
+    _need_extras()
+    stages = share_out(_as_planned(given))
+    config = Preprocess(**stages["preprocess"])
+    for stage in ("train", "explain"):  # judged now, with a folder that is there in place of the run to come
+        CONFIGS[stage](**stages[stage] | {"run": Path.cwd()})
+    shard = open_shard(config)
+    run = Run(config.run)
+    _preprocess(run, shard.plan, stages["preprocess"], shard.parts.identity)
+    names = [run.shard(index, config.num_shards) for index in range(config.num_shards)]
+    _alone(run, "train", stages["train"], {folder.name: read_receipt(folder).digest for folder in names})
+    _alone(run, "explain", stages["explain"], {"model": read_receipt(run.model).digest})
+    return run
+
+
+def _as_planned(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the number of shards from the run's plan where it is not given."""
+    plan = Run(given["run"]).plan
+    if "num_shards" in given or not plan.exists():
+        return given
+    return given | {"num_shards": Plan.decode(plan.read_bytes()).num_shards}
+
+
+def share_out(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return each stage's parameters; raise RequestError for a name that no stage knows.
+
+    Text of the command line becomes numbers where the parameter is one.
+    """
+    known = {name for kind in CONFIGS.values() for name in kind.model_fields}
+    for name in given.keys() - known:
+        accepted = ", ".join(sorted(known))
+        raise RequestError(f"{name} = {given[name]!r}: no such parameter{nearest(name, known)} (accepted: {accepted})")
+    return {
+        stage: {name: kind.read(name, value) for name, value in given.items() if name in kind.model_fields}
+        for stage, kind in CONFIGS.items()
+    }
+
+
+def _need_extras() -> None:
+    lacking = [name for name in ("torch", "sklearn", "captum", "nbconvert") if find_spec(name) is None]
+    if lacking:
+        raise RequestError(f"{', '.join(lacking)}: not installed; all three stages need pip install 'nbpipe[all]'")
+
+
+def _preprocess(run: Run, plan: Plan, parameters: dict[str, Any], identity: dict[str, Any]) -> None:
+    parallel = min(plan.num_shards, cores())
+    workers = parameters.get("workers") or max(1, cores() // parallel)
+    jobs = []
+    for index in range(plan.num_shards):
+        own = {"shard": index, "num_shards": plan.num_shards}
+        job = Job("preprocess", run, _injected(parameters | own | {"workers": workers}), **own)
+        if not job.done(identity | own):
+            jobs.append(job)
+    with _bar(f"preprocess ({plan.num_shards} shards)", len(jobs)) as bar:
+        _side_by_side(jobs, parallel, bar)
+
+
+def _alone(run: Run, stage: str, parameters: dict[str, Any], inputs: dict[str, str]) -> None:
+    expected = {"config": CONFIGS[stage](**parameters).shareable(), "inputs": inputs}
+    job = Job(stage, run, _injected(parameters))
+    jobs = [] if job.done(expected) else [job]
+    with _bar(stage, len(jobs)) as bar:
+        _side_by_side(jobs, 1, bar)
+
+
+def _injected(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters as papermill takes them; paths relative, so that none of the machine's is in a notebook."""
+    return {
+        name: Path(os.path.relpath(value, base())).as_posix() if isinstance(value, Path) else value
+        for name, value in parameters.items()
+    }
+
+
+def _side_by_side(jobs: list[Job], parallel: int, bar: tqdm) -> None:
+    """Execute notebooks, `parallel` at a time; raise WorkError with every failure once all have ended."""
+    waiting, active, failures = list(jobs), list[Execution](), list[str]()
+    try:
+        while waiting or active:
+            while waiting and len(active) < parallel:
+                active.append(waiting.pop(0).start())
+            time.sleep(_POLL)
+            for execution in [execution for execution in active if execution.ended()]:
+                active.remove(execution)
+                try:
+                    execution.keep()
+                except WorkError as error:
+                    failures.append(str(error))
+                bar.update()
+            bar.refresh()
+    finally:
+        for execution in active:
+            execution.stop()
+    if failures:
+        raise WorkError("\n".join(failures))
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[tqdm]:
+    """Show how many notebooks of a stage are executed; where there is no terminal, one line at the end."""
+    began = time.monotonic()
+    with tqdm(total=total, desc=title, unit="notebook", leave=False, disable=not sys.stderr.isatty()) as bar:
+        yield bar
+    ended = f"done in {time.monotonic() - began:.0f} s" if total else "was done already"
+    print(f"{title}: {ended}", file=sys.stderr, flush=True)

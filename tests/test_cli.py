@@ -1,0 +1,98 @@
+"""What the commands print, where, and with which exit code."""
+
+import csv
+import io
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nbpipe.cli import main
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_is_in_the_readme(name: str) -> None:
+    assert f"nbpipe {name}" in README
+
+
+def test_a_finished_run_is_complete(finished: Path, command: Command) -> None:
+    run = finished / "runs" / "documents"
+    assert sorted(path.name for path in (run / "audit").iterdir()) == [
+        "explain.ipynb",
+        "preprocess-00000-of-00002.ipynb",
+        "preprocess-00001-of-00002.ipynb",
+        "train.ipynb",
+    ]
+    assert command("verify", run).returncode == 0
+    shown = command("status", run).stdout
+    assert [line.split("  ")[0] for line in shown.splitlines()[1:]] == [
+        "preprocess 00000-of-00002",
+        "preprocess 00001-of-00002",
+        "train",
+        "explain",
+    ]
+    assert shown.count(" done ") == 4
+
+
+def test_nothing_private_is_in_the_audit_record(finished: Path) -> None:
+    for path in (finished / "runs" / "documents").rglob("*"):
+        if path.suffix in (".ipynb", ".json", ".html", ".md"):
+            assert str(finished) not in path.read_text(), path.name
+
+
+def test_the_same_command_again_finds_everything_done(finished: Path, command: Command) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / "runs" / "documents" / "audit").iterdir()}
+    again = command("run", finished / "documents", "--run", finished / "runs" / "documents")
+    assert again.stderr.count("was done already") == 3
+    assert again.stdout.strip().endswith("report/index.html")
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_predict_answers_every_document(finished: Path, command: Command) -> None:
+    done = command("predict", finished / "runs" / "documents", finished / "documents")
+    rows = {row["path"]: row for row in csv.DictReader(io.StringIO(done.stdout))}
+    assert list(rows) == sorted(rows)
+    assert len(rows) == 61
+    assert rows["cooking/broken.pdf"] == {
+        "path": "cooking/broken.pdf",
+        "label": "",
+        "probability": "",
+        "status": "unreadable",
+    }
+    right = [path for path, row in rows.items() if row["label"] == path.split("/")[0]]
+    assert len(right) >= 55
+
+
+def test_predict_writes_a_file_whole_or_not_at_all(finished: Path, command: Command, tmp_path: Path) -> None:
+    run, one = finished / "runs" / "documents", finished / "documents" / "sailing" / "03.txt"
+    assert command("predict", run, one, "--out", "out.csv").returncode == 0
+    assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith("03.txt,sailing,")
+    failed = command("predict", run, "nowhere", "--out", "other.csv")
+    assert (failed.returncode, (tmp_path / "other.csv").exists()) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "docs"], "documents = 'docs': no such folder"),
+        (["run", ".", "-p", "shrad", "3"], "shrad = '3': no such parameter; did you mean 'shard'"),
+        (["run", ".", "-p", "epochs", "1_0"], "epochs = '1_0': accepted is a whole number"),
+        (["run", ".", "-p", "device", "gpu"], "device = 'gpu'"),
+        (["run", ".", "--labels", "labels.csv"], "labels = 'labels.csv': no such file"),
+        (["run", ".", "--shards", "0"], "num_shards = 0"),
+        (["status", "runs/none"], "no run folder"),
+        (["verify", "runs/none"], "no run folder"),
+        (["report", "runs/none"], "run"),
+    ],
+)
+def test_a_wrong_request_exits_2_and_writes_nothing(
+    words: list[str], said: str, command: Command, tmp_path: Path
+) -> None:
+    done = command(*words, *(["--run", "../run"] if words[0] == "run" else []))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
