@@ -1,0 +1,1 @@
+"""The train stage: labelled documents become a classifier, beside the baselines it has to beat."""

@@ -1,0 +1,121 @@
+"""Reads what preprocessing left: through receipts only, and only when all shards are there and agree.
+
+Unusual: everything that is wrong is named at once, so that ten machines need not be repaired one message at a time.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from nbpipe.audit import Receipt, differences, find_receipt
+from nbpipe.errors import WorkError
+from nbpipe.records import PART, read_table
+from nbpipe.run import Run, shard_numbers
+
+_AGREED = ("num_shards", "parser")
+_LISTED = 20
+
+
+def check_shards(run: Run) -> list[Receipt]:
+    """Return the receipt of every shard of the plan, in order.
+
+    Raises WorkError that names each shard that is missing, damaged, or disagrees with the plan or the others.
+    """
+    plan = _plan(run)
+    wrong = _strangers(run, plan["num_shards"])
+    receipts = []
+    for shard in range(plan["num_shards"]):
+        folder = run.shard(shard, plan["num_shards"])
+        try:
+            receipt = find_receipt(folder)
+        except WorkError as error:
+            wrong.append(str(error))
+            continue
+        if receipt is None:
+            wrong.append(f"preprocess {folder.name}: is missing or unfinished; run preprocess with shard = {shard}")
+            continue
+        receipts.append(receipt)
+        wrong += differences(receipt) + _disagreements(receipt, plan, shard)
+    wrong += _split_votes(receipts)
+    rows = sum(receipt.facts.get("rows", 0) for receipt in receipts)
+    if not wrong and rows != len(plan["documents"]):
+        wrong.append(f"preprocess: the shards hold {rows:,} rows, plan.json names {len(plan['documents']):,} documents")
+    if wrong:
+        more = [f"... and {len(wrong) - _LISTED:,} more"] if len(wrong) > _LISTED else []
+        raise WorkError("\n".join([*wrong[:_LISTED], *more, "train starts when every shard is whole and agrees"]))
+    return receipts
+
+
+def _plan(run: Run) -> dict[str, Any]:
+    try:
+        plan = json.loads(run.plan.read_bytes())
+        if {"documents", "num_shards", "fingerprint"} <= plan.keys():
+            return plan
+    except FileNotFoundError:
+        raise WorkError(f"{run.folder.name}: holds no plan.json, so nothing was preprocessed here") from None
+    except (ValueError, AttributeError):
+        pass
+    raise WorkError("plan.json: damaged; restore it, or start a new run folder")
+
+
+def _strangers(run: Run, num_shards: int) -> list[str]:
+    """Name the shard folders of another number of shards."""
+    found = sorted(path.name for path in (run.folder / "shards").glob("*") if path.is_dir())
+    others = [name for name in found if (numbers := shard_numbers(name)) and numbers[1] != num_shards]
+    return [f"preprocess {name}: plan.json says num_shards = {num_shards}; delete one of the two" for name in others]
+
+
+def _disagreements(receipt: Receipt, plan: dict[str, Any], shard: int) -> list[str]:
+    expected = {"stage": "preprocess", "plan": plan["fingerprint"], "shard": shard, "num_shards": plan["num_shards"]}
+    facts = receipt.facts
+    return [
+        f"preprocess {receipt.folder.name}: its receipt says {name} = {facts.get(name)!r}, not {value!r}; run it again"
+        for name, value in expected.items()
+        if facts.get(name) != value
+    ]
+
+
+def _split_votes(receipts: list[Receipt]) -> list[str]:
+    """Name what the shards' receipts disagree on, and which shards say what."""
+    lines = []
+    for name in _AGREED:
+        votes: dict[str, list[str]] = {}
+        for receipt in receipts:
+            votes.setdefault(str(receipt.facts.get(name)), []).append(receipt.folder.name)
+        if len(votes) > 1:
+            said = "; ".join(f"{value}: {', '.join(folders[:3])}" for value, folders in votes.items())
+            lines.append(f"preprocess: shards disagree on {name} ({said}); run the older ones again")
+    return lines
+
+
+def load_documents(run: Run) -> pl.DataFrame:
+    """Return every document of a run, one row each, in the order of their paths.
+
+    Columns of a part, and `text`: the pages joined by line breaks. Raises WorkError where the contracts are broken.
+    """
+    return _whole(list(_parts(check_shards(run))))
+
+
+def load_texts(receipts: list[Receipt]) -> pl.DataFrame:
+    """Return path, status and text of every document of these shards, without the pages, which take as much again."""
+    return _whole([part.select("path", "status", "text") for part in _parts(receipts)])
+
+
+def _parts(receipts: list[Receipt]) -> Iterator[pl.DataFrame]:
+    for receipt in receipts:
+        names = sorted(name for name in receipt.facts["files"] if name.startswith("part-"))
+        for name in names:
+            part = pl.from_arrow(read_table(receipt.folder / name, PART))
+            yield part.with_columns(text=pl.col("pages").list.join("\n"))
+
+
+def _whole(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    if not parts:
+        raise WorkError("preprocess: the shards hold no documents; run preprocess on a folder that has some")
+    documents = pl.concat(parts).sort("path")
+    twice = documents.filter(pl.col("path").is_duplicated())["path"].unique().sort()
+    if len(twice):
+        raise WorkError(f"preprocess: {len(twice):,} documents stand in two shards, such as {twice[0]!r}; run it again")
+    return documents

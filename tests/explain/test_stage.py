@@ -1,0 +1,189 @@
+"""The stage loads only what it can trust, and writes explanations that can be found again in the text."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from nbpipe.audit import Stamp, differences, read_receipt, write_receipt
+from nbpipe.config import Explain
+from nbpipe.errors import RequestError, WorkError
+from nbpipe.explain.highlight import Highlight
+from nbpipe.explain.stage import Explained, Sample, attribute, estimate, finish, load_test
+from nbpipe.records import EXPLANATIONS, read_table
+from nbpipe.run import Run
+from nbpipe.shown import Sentence
+from nbpipe.train.model import Classifier
+
+Make = Callable[[Classifier], Explain]
+
+
+@pytest.fixture
+def sample(make_run: Make, wise: Classifier) -> Sample:
+    """The corpus as test documents of a classifier that knows its subject."""
+    return load_test(make_run(wise))
+
+
+@pytest.fixture
+def explained(sample: Sample) -> Explained:
+    """The sample, explained."""
+    return attribute(sample)
+
+
+def reseal(folder: Path, stage: str, config: Explain) -> None:
+    """Write a new receipt over what a folder holds now, with the old one's facts."""
+    facts = read_receipt(folder).facts
+    kept = {name: value for name, value in facts.items() if name not in ("stage", "files", "config", "stamp")}
+    write_receipt(folder, stage, Stamp.now(config), **kept)
+
+
+def test_all_test_documents_are_taken_where_they_are_few(sample: Sample, corpus: pl.DataFrame) -> None:
+    assert sample.total == 30
+    assert sample.documents.equals(corpus.select("path", "label", "pages", "text"))
+
+
+def test_the_seed_draws_the_sample(make_run: Make, wise: Classifier) -> None:
+    run = make_run(wise).run
+    drawn = [load_test(Explain(run=run, sample=10, seed=seed)).documents["path"].to_list() for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] == sorted(drawn[0])
+    assert len(set(drawn[0])) == 10
+    assert drawn[0] != drawn[2]
+
+
+def test_only_test_documents_are_explained(make_run: Make, wise: Classifier) -> None:
+    config = make_run(wise)
+    listed = pl.read_parquet(config.run / "model" / "documents.parquet")
+    listed.with_columns(part=pl.lit("train")).write_parquet(config.run / "model" / "documents.parquet")
+    reseal(config.run / "model", "train", config)
+    with pytest.raises(WorkError, match="no test documents"):
+        load_test(config)
+
+
+def test_without_a_model_nothing_starts(make_run: Make, wise: Classifier) -> None:
+    config = make_run(wise)
+    shutil.rmtree(config.run / "model")
+    with pytest.raises(WorkError, match="model: has no receipt"):
+        load_test(config)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "vocabulary.json", "labels.json", "documents.parquet"])
+def test_a_damaged_model_is_refused(make_run: Make, wise: Classifier, name: str) -> None:
+    config = make_run(wise)
+    path = config.run / "model" / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(WorkError, match=f"{name} does not match its digest"):
+        load_test(config)
+
+
+def test_shards_that_changed_since_training_are_refused(make_run: Make, wise: Classifier) -> None:
+    config = make_run(wise)
+    reseal(Run(config.run).shard(0, 1), "preprocess", Explain(run=config.run, seed=5))
+    with pytest.raises(WorkError, match="00000-of-00001: is not the shard that the model was trained on"):
+        load_test(config)
+
+
+def test_a_damaged_shard_is_refused(make_run: Make, wise: Classifier) -> None:
+    config = make_run(wise)
+    (Run(config.run).shard(0, 1) / "part-00000.parquet").write_bytes(b"PAR1")
+    with pytest.raises(WorkError, match=r"part-00000\.parquet does not match"):
+        load_test(config)
+
+
+def test_a_missing_shard_is_refused(make_run: Make, wise: Classifier) -> None:
+    config = make_run(wise)
+    shutil.rmtree(Run(config.run).shard(0, 1))
+    with pytest.raises(WorkError, match="00000-of-00001: is missing"):
+        load_test(config)
+
+
+def test_the_estimate_says_seconds(sample: Sample) -> None:
+    assert re.fullmatch(r"Expected: about \d+\.\d s, from 8 documents explained as a trial\.", estimate(sample).text)
+
+
+def test_the_explained_class_is_the_predicted_one(explained: Explained, wise: Classifier, corpus: pl.DataFrame) -> None:
+    best = wise.logits(corpus["text"]).argmax(1).tolist()
+    assert explained.predicted == [wise.labels[number] for number in best]
+    assert explained.right.all()
+
+
+def test_explanations_are_written_and_point_to_their_words(explained: Explained) -> None:
+    config, documents = explained.sample.config, explained.sample.documents
+    finish(explained, Stamp.now(config))
+    rows = read_table(config.run / "explain" / "explanations.parquet", EXPLANATIONS).to_pylist()
+    assert [row["path"] for row in rows] == documents["path"].to_list()
+    assert {row["method"] for row in rows} == {"integrated_gradients"}
+    for row, pages in zip(rows, documents["pages"], strict=True):
+        cut = [pages[word["page"]][word["start"] : word["end"]].lower() for word in row["words"]]
+        assert cut == [word["word"] for word in row["words"]]
+        assert max(row["words"], key=lambda word: word["attribution"])["word"] in ("oven", "mast", "télescope")
+
+
+def test_written_attributions_add_up_to_the_score(explained: Explained) -> None:
+    sums = [sum(word["attribution"] for word in words) for words in explained.table["words"].to_pylist()]
+    assert sums == pytest.approx(explained.found.differences.tolist(), rel=0.01)
+
+
+def test_the_same_model_and_seed_give_the_same_bytes(explained: Explained) -> None:
+    path = explained.sample.config.run / "explain" / "explanations.parquet"
+    finish(explained, Stamp.now(explained.sample.config))
+    first = path.read_bytes()
+    finish(attribute(load_test(explained.sample.config)), Stamp.now(explained.sample.config))
+    assert path.read_bytes() == first
+
+
+def test_the_receipt_names_the_model_and_every_file(explained: Explained) -> None:
+    receipt = finish(explained, Stamp.now(explained.sample.config))
+    assert receipt.facts["inputs"] == {"model": read_receipt(explained.sample.config.run / "model").digest}
+    assert set(receipt.facts["files"]) == {"explanations.parquet", "metrics.json"}
+    assert differences(receipt) == []
+
+
+def test_metrics_say_what_the_notebook_shows(explained: Explained) -> None:
+    metrics = explained.metrics
+    assert metrics["verdict"] == explained.judgement.verdict.text
+    assert metrics["verdict"].startswith("Yes: ")
+    assert metrics["documents"] == metrics["right"] == 30
+    assert metrics["deletion"]["gain"]["low"] > 0
+
+
+def test_a_random_model_is_not_believed(make_run: Make, guessing: Classifier) -> None:
+    explained = attribute(load_test(make_run(guessing)))
+    assert explained.judgement.verdict.text.startswith("No: ")
+
+
+def test_examples_are_shown_or_said_to_be_absent(explained: Explained) -> None:
+    assert isinstance(explained.sure, Highlight)
+    assert isinstance(explained.unsure, Highlight)
+    assert isinstance(explained.mistake, Sentence)
+    assert ": right." in explained.sure.claim
+
+
+def test_the_most_confident_mistake_is_shown(make_run: Make, guessing: Classifier) -> None:
+    explained = attribute(load_test(make_run(guessing)))
+    wrong = explained.probabilities.max(axis=1)[~explained.right].max()
+    assert isinstance(explained.mistake, Highlight)
+    assert f"{wrong:.2f}: wrong, its label is" in explained.mistake.claim
+
+
+def test_the_unsure_document_has_the_nearest_two_classes(explained: Explained) -> None:
+    best = pl.DataFrame(explained.probabilities).transpose().select(pl.all().top_k(2))
+    margins = (best.max() - best.min()).row(0)
+    assert explained.unsure.title == explained.sample.documents["path"][margins.index(min(margins))]
+
+
+def test_any_document_can_be_shown(explained: Explained) -> None:
+    assert explained.document("cooking/01.txt").title == "cooking/01.txt"
+    with pytest.raises(RequestError, match=r"did you mean 'cooking/01\.txt'"):
+        explained.document("coking/01.txt")
+
+
+def test_nothing_shown_holds_an_absolute_path(explained: Explained) -> None:
+    objects = [explained.sample, estimate(explained.sample), explained, explained.deletion, explained.control]
+    objects += [explained.top_words, explained.judgement, explained.sure]
+    receipt = finish(explained, Stamp.now(explained.sample.config))
+    texts = [repr(thing) + thing._repr_html_() for thing in [*objects, receipt]]
+    texts += [path.read_text() for path in receipt.folder.glob("*.json")]
+    assert all(str(explained.sample.config.run.parent) not in text for text in texts)

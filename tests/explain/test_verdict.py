@@ -1,0 +1,90 @@
+"""The verdict says yes only where every rule holds, and reads otherwise for a model that knows nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nbpipe.explain import faithfulness
+from nbpipe.explain.attribute import integrated_gradients
+from nbpipe.explain.faithfulness import check_deletion, check_shuffled
+from nbpipe.explain.verdict import Judgement, judge
+from nbpipe.train.model import Classifier
+
+Ask = Callable[..., Judgement]
+
+
+@pytest.fixture
+def ask(corpus: pl.DataFrame) -> Ask:
+    """Judge a classifier on the corpus."""
+
+    def run(classifier: Classifier, documents: int = 30, gap: float = 0) -> Judgement:
+        few = corpus.head(documents)
+        targets = classifier.logits(few["text"]).argmax(1).numpy()
+        found = integrated_gradients(classifier.network, classifier.vocabulary.bags(few["text"]), targets)
+        checked = check_shuffled(classifier.network, found, check_deletion(classifier.network, found, 3, 0), 0)
+        right = np.array([classifier.labels[target] for target in targets]) == few["label"].to_numpy()
+        guess = few["label"].value_counts()["count"].max() / documents
+        return judge(right, guess, replace(found, gaps=found.gaps + gap), checked)
+
+    return run
+
+
+def failing(judgement: Judgement) -> list[str]:
+    return [rule.name for rule in judgement.rules if not rule.holds]
+
+
+def test_reasons_of_a_model_that_knows_its_subject_are_believed(wise: Classifier, ask: Ask) -> None:
+    judgement = ask(wise)
+    assert failing(judgement) == []
+    assert judgement.verdict.text.startswith("Yes: without its 3 strongest words")
+
+
+def test_reasons_of_a_model_that_guesses_are_not(guessing: Classifier, ask: Ask) -> None:
+    verdict = ask(guessing).verdict.text
+    assert verdict.startswith("No: ")
+    assert "not shown to know more than a guess" in verdict
+
+
+def test_faithful_reasons_of_a_model_without_knowledge_are_not_believed(wise: Classifier, ask: Ask) -> None:
+    wise.labels.reverse()
+    wise.labels.append(wise.labels.pop(0))
+    judgement = ask(wise)
+    assert failing(judgement) == ["the model knows more than a guess"]
+    assert judgement.verdict.text.startswith("No: ")
+
+
+def test_attributions_that_miss_the_score_are_not_believed(wise: Classifier, ask: Ask) -> None:
+    judgement = ask(wise, gap=0.02)
+    assert failing(judgement) == ["attributions add up to the score"]
+    assert "miss the score by up to 2." in judgement.verdict.text
+
+
+def test_reasons_that_ignore_the_weights_are_not_believed(
+    wise: Classifier, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faithfulness, "shuffled", lambda network, seed: network)
+    assert "models with shuffled weights are not shown to give other reasons" in ask(wise).verdict.text
+
+
+def test_reasons_no_better_than_random_words_are_not_believed(
+    wise: Classifier, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = np.random.default_rng(0)
+    monkeypatch.setattr(faithfulness, "strongest", lambda keys, offsets, many: first.random(len(keys)) < 0.1)
+    assert "the strongest words matter more than random words" in failing(ask(wise))
+
+
+@pytest.mark.parametrize("documents", [1, 9])
+def test_a_few_documents_are_not_enough_to_believe(wise: Classifier, ask: Ask, documents: int) -> None:
+    verdict = ask(wise, documents).verdict.text
+    assert verdict.startswith(f"No: too few documents could be checked ({documents} of at least 10)")
+
+
+def test_every_rule_shows_its_figure(wise: Classifier, ask: Ask) -> None:
+    judgement = ask(wise)
+    shown = judgement._repr_html_()
+    assert len(judgement.rules) == 6
+    assert all(rule.measured in shown and rule.needed in shown for rule in judgement.rules)
