@@ -93,8 +93,10 @@ class Config(Shown, BaseModel):
 
     def shown(self) -> list[Table | Sentence]:
         """Each parameter with its value."""
-        sizes = {name: value.human_readable(decimal=True) for name, value in self if isinstance(value, ByteSize)}
-        return [Table(["parameter", "value"], list((self.shareable() | sizes).items()))]
+        given = self.shareable()
+        given |= {name: value.human_readable(decimal=True) for name, value in self if isinstance(value, ByteSize)}
+        given |= {name: f"{value:g}" for name, value in self if isinstance(value, float)}
+        return [Table(["parameter", "value"], list(given.items()))]
 
     __repr__ = Shown.__repr__
 

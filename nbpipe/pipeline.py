@@ -71,7 +71,7 @@ def share_out(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _need_extras() -> None:
-    lacking = [name for name in ("torch", "sklearn", "captum", "nbconvert") if find_spec(name) is None]
+    lacking = [name for name in ("torch", "sklearn", "captum", "nh3") if find_spec(name) is None]
     if lacking:
         raise RequestError(f"{', '.join(lacking)}: not installed; all three stages need pip install 'nbpipe[all]'")
 

@@ -4,15 +4,23 @@ Unusual: every cell is text to be escaped, always. Documents, file names and lab
 where they meet a browser. Bold is the only mark-up, so that code hosts that strip styles show the same table.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape as _escape
 from typing import Any
 
+_HIDDEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
 
 def escape(value: Any) -> str:
     """Return `value` as text that is safe between HTML tags and inside quoted attributes."""
-    return _escape(words(value), quote=True)
+    return _escape(visible(words(value)), quote=True)
+
+
+def visible(text: str) -> str:
+    """Return text on one line in which no control character works: what turns, hides or ends text becomes a mark."""
+    return re.sub(r"\s+", " ", _HIDDEN.sub("\ufffd", text))
 
 
 def words(value: Any) -> str:
@@ -71,7 +79,7 @@ def _cell(value: Any) -> str:
 
 
 def _line(value: Any) -> str:
-    return " ".join(words(value).split())
+    return visible(words(value)).strip()
 
 
 @dataclass(frozen=True)

@@ -82,11 +82,11 @@ def notebook_findings(path: Path, receipt: Receipt) -> list[str]:
     name = f"audit/{path.name}"
     try:
         book = nbformat.read(path, as_version=4)
+        return [f"{name}: {problem}" for problem in _problems(book, receipt)]
     except FileNotFoundError:
         return [f"{name}: is missing; `nbpipe run` makes it"]
-    except (ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError):
+    except (ValueError, TypeError, AttributeError, nbformat.ValidationError):
         return [f"{name}: is no notebook that can be read"]
-    return [f"{name}: {problem}" for problem in _problems(book, receipt)]
 
 
 def _problems(book: nbformat.NotebookNode, receipt: Receipt) -> Iterator[str]:

@@ -22,3 +22,9 @@ def test_numbers_are_written_as_people_write_them() -> None:
 
 def test_plain_text_keeps_a_row_on_its_line() -> None:
     assert repr(Table(["a"], [["one\ntwo"]])).splitlines() == ["a", "one two"]
+
+
+def test_characters_that_turn_or_end_text_are_marked() -> None:
+    for shown in (Table(["a"], [["x\u202efdp.exe\x1b[2J"]])._repr_html_(), repr(Table(["a"], [["x\u202e\x1b"]]))):
+        assert "\ufffd" in shown
+        assert not {"\u202e", "\x1b"} & set(shown)

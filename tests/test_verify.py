@@ -62,6 +62,7 @@ TAMPERING = {
         lambda run: (run / "audit" / "train.ipynb").write_bytes((run / "audit" / "explain.ipynb").read_bytes()),
         r"audit/train.ipynb: does not name the receipt",
     ),
+    "a notebook emptied": (lambda run: (run / "audit" / "train.ipynb").write_text("[]"), "is no notebook that can be"),
     "a notebook removed": (lambda run: (run / "audit" / "train.ipynb").unlink(), r"audit/train.ipynb: is missing"),
     "cells out of order": (lambda run: edit(run / "audit" / "explain.ipynb", swap_cells), "was not executed from its"),
     "an edited plan": (lambda run: flip(run / "plan.json"), r"plan.json: damaged"),

@@ -128,6 +128,7 @@ def check_deletion(network: Bag, found: Attributions, top: int, seed: int) -> De
     before = _probabilities(network, bags, found.targets)
 
     def fall(keys: np.ndarray) -> np.ndarray:
+        """Return the fall without the words of the largest keys, and with these alone: [2, documents checked]."""
         chosen = strongest(keys, bags.offsets, many)
         rest = [_probabilities(network, keep(bags, part), found.targets) for part in (~chosen, chosen)]
         return (before - np.array(rest))[:, many > 0]

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from nbpipe.explain.attribute import Occurrences
-from nbpipe.shown import escape
+from nbpipe.shown import escape, visible
 
 _AROUND = 60  # characters on each side of a word
 _FAINTEST = 0.1  # of the strongest word: weaker ones stay plain
 _FOR, _AGAINST = "0,114,178", "213,94,0"  # blue and orange that all kinds of eyes tell apart: Okabe and Ito
-_HIDDEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,8 @@ class Highlight:
     def _repr_html_(self) -> str:
         most = max((abs(word.attribution) for word in self.words), default=1.0)
         lines = [
-            f"<p><b>{escape(visible(self.title))}</b><br>{escape(visible(self.claim))}</p>",
-            f"<p>{_mark('bold on blue', _FOR, 0.5, 'b')} speaks for {escape(visible(self.label))}, "
+            f"<p><b>{escape(self.title)}</b><br>{escape(self.claim)}</p>",
+            f"<p>{_mark('bold on blue', _FOR, 0.5, 'b')} speaks for {escape(self.label)}, "
             f"{_mark('underlined on orange', _AGAINST, 0.5, 'u')} against it; the stronger, the darker.</p>",
         ]
         for excerpt in self.excerpts:
@@ -78,14 +77,9 @@ class Highlight:
         return f"Strongest {len(self.words):,} of {self.known:,} different words: {listed or 'none'}."
 
 
-def visible(text: str) -> str:
-    """Return text on one line in which no control character works: what turns, hides or ends text becomes a mark."""
-    return re.sub(r"\s+", " ", _HIDDEN.sub("\ufffd", text))
-
-
 def _piece(text: str, word: Word | None, most: float) -> str:
     if word is None:
-        return escape(visible(text))
+        return escape(text)
     places = f", in {word.times:,} places" if word.times > 1 else ""
     colour, tag = (_FOR, "b") if word.attribution > 0 else (_AGAINST, "u")
     strength = 0.15 + 0.55 * abs(word.attribution) / most

@@ -103,22 +103,6 @@ def curve(loss: Sequence[float], accuracy: Sequence[float], baselines: Mapping[s
     return _draw(paint, 3.0, f"Training over {len(loss)} epochs: {best or 'none was run'}.")
 
 
-def scores(values: Mapping[str, float], ours: str, measure: str = "test accuracy") -> Picture:
-    """Draw a bar per model, from 0 to 1, with `ours` in colour; best on top."""
-    ranked = sorted(values.items(), key=lambda item: item[1])
-
-    def paint(axes: Axes) -> None:
-        colours = [_BLUE if name == ours else _GREY for name, _ in ranked]
-        bars = axes.barh(range(len(ranked)), [value for _, value in ranked], color=colours, height=0.6)
-        axes.bar_label(bars, [f"{value:.3f}" for _, value in ranked], padding=4)
-        axes.set_yticks(range(len(ranked)), [short(name) for name, _ in ranked])
-        axes.set(xlim=(0, 1.08), xlabel=measure)
-        axes.tick_params(axis="y", length=0)
-
-    text = ", ".join(f"{name} {value:.3f}" for name, value in reversed(ranked))
-    return _draw(paint, 0.9 + 0.36 * len(ranked), f"{measure}: {text}.")
-
-
 def words(top: Mapping[str, Sequence[tuple[str, float]]]) -> Picture:
     """Draw the strongest words of each label as bars, three labels beside each other, twelve at most.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nbpipe.explain.attribute import Occurrences
-from nbpipe.explain.highlight import Highlight, excerpts, visible, words_of
+from nbpipe.explain.highlight import Excerpt, Highlight, Word, excerpts, visible, words_of
 from nbpipe.train.text import spans
 
 ATTACKS = [
@@ -50,11 +50,16 @@ def test_hostile_text_is_only_shown(attack: str) -> None:
     shown = show([f"{attack} oven {attack}"], {"oven": 0.5, "script": 0.3, "alert": 0.2, "style": -0.2}, title=attack)
     html = shown._repr_html_()
     assert tags(html) <= {"div", "p", "b", "u", "br"}
-    assert set(re.findall(r"<\w+([^>]*)>", html)) - {""} == {
-        found
-        for found in re.findall(r"<\w+([^>]*)>", html)
-        if re.fullmatch(r' style="[^"<>]*"( title="[^"<>]*")?', found)
-    }
+    attributes = filter(None, re.findall(r"<\w+([^>]*)>", html))
+    assert all(re.fullmatch(r' style="[^"<>]*"( title="[^"<>]*")?', found) for found in attributes)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_even_a_hostile_word_is_only_shown(attack: str) -> None:
+    word = Word(attack, 0.5, 1, 0, 0, len(attack))
+    html = Highlight(attack, attack, attack, [word], 1, [Excerpt(0, [(attack, word)])])._repr_html_()
+    assert tags(html) <= {"div", "p", "b", "u", "br"}
+    assert attack not in html
 
 
 @pytest.mark.parametrize("character", ["\0", "\x1b", "\x7f", "\x9b", "\u202e", "\u202a", "\u2066", "\u2069"])
@@ -100,9 +105,9 @@ def test_weak_words_stay_plain() -> None:
 
 
 def test_excerpts_do_not_cut_words_without_need() -> None:
-    page = f"{'abcdefghi ' * 20}oven{' abcdefghi' * 20}"
+    page = f"{'abcdefg ' * 20}oven{' abcdefg' * 20}"
     (excerpt,) = show([page], {"oven": 0.5}).excerpts
-    assert set("".join(text for text, _ in excerpt.pieces).split()) == {"abcdefghi", "oven"}
+    assert set("".join(text for text, _ in excerpt.pieces).split()) == {"abcdefg", "oven"}
 
 
 def test_a_word_longer_than_its_surroundings_is_shown_whole() -> None:

@@ -49,17 +49,10 @@ def test_words_are_counted_in_the_class_and_elsewhere(wise: Classifier) -> None:
 
 
 def test_the_mean_is_over_all_documents_of_the_class(wise: Classifier) -> None:
-    texts = pl.Series(["oven badan", "oven", "oven"])
-    targets = np.array([1, 1, 1])
-    found = integrated_gradients(wise.network, wise.vocabulary.bags(texts), targets)
+    bags = wise.vocabulary.bags(pl.Series(["oven", "oven", "badan"]))
+    found = integrated_gradients(wise.network, bags, np.array([1, 1, 1]))
     shown = top_words(wise, found, ["cooking"] * 3, 5)
-    entries = dict(zip(found.bags.words[:2], found.values[:2], strict=True))
-    badan = shown.rows.filter(pl.col("word") == "badan")["attribution"]
-    expected = entries[wise.vocabulary.index["badan"]] / 3
-    assert badan.to_list() == (pytest.approx([expected]) if expected > 0 else [])
-    assert shown.top["cooking"][0][1] == pytest.approx(
-        (entries[wise.vocabulary.index["oven"]] + found.values[2:].sum()) / 3
-    )
+    assert shown.top["cooking"][0] == ("oven", pytest.approx(found.values[:2].sum() / 3))
 
 
 def test_a_class_known_by_its_own_name_is_flagged(wise: Classifier, corpus: pl.DataFrame) -> None:

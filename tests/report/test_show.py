@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nbpipe.report.show import Picture, confusion, curve, deletion, scores, short, words
+from nbpipe.report.show import Picture, confusion, curve, deletion, short, words
 
 STRANGE = ["$\\frac{$", "机器学习", "العربية", "a\nb\x00", "", "x" * 300, "𒀀𓀀", "\ufdd0", "<b>"]
 
@@ -32,7 +32,6 @@ def has(picture: Picture, colour: str) -> bool:
 PICTURES = {
     "confusion": lambda names: confusion(np.eye(len(names), dtype=int) * 9, names),
     "curve": lambda names: curve([3.0, 2.0, 1.0], [0.2, 0.5, 0.6], dict.fromkeys(names[:3], 0.4)),
-    "scores": lambda names: scores(dict.fromkeys(names, 0.5), names[0]),
     "words": lambda names: words({name: [(word, 0.1) for word in names] for name in names}),
     "deletion": lambda names: deletion(dict.fromkeys(names, (0.3, 0.2, 0.4)), "drop"),
 }
@@ -49,7 +48,6 @@ def test_strange_names_are_drawn_without_a_warning(kind: str) -> None:
     [
         lambda: confusion(np.zeros((1, 1), int), ["a"]),
         lambda: curve([], [], {}),
-        lambda: scores({}, "a"),
         lambda: words({}),
         lambda: words({"a": []}),
         lambda: deletion({}, "drop"),
@@ -75,13 +73,7 @@ def test_pictures_say_in_words_what_they_show() -> None:
         "Confusion matrix of 2 labels: 7 of 8 documents got their true label."
     )
     assert repr(curve([2, 1], [0.5, 0.4], {})) == ("Training over 2 epochs: best validation accuracy 0.500 in epoch 1.")
-    assert repr(scores({"svc": 0.5, "bag": 0.75}, "bag")) == "test accuracy: bag 0.750, svc 0.500."
     assert repr(deletion({"top": (0.4, 0.3, 0.5)}, "drop")) == "drop: top 0.400 (0.300 to 0.500)."
-
-
-def test_only_our_model_is_drawn_in_colour() -> None:
-    assert has(scores({"bag": 0.5, "svc": 0.5}, "bag"), "#0072b2")
-    assert not has(scores({"bag": 0.5, "svc": 0.5}, "other"), "#0072b2")
 
 
 def test_words_against_a_label_have_a_colour_of_their_own() -> None:
