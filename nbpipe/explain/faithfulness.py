@@ -13,7 +13,7 @@ import polars as pl
 import torch
 
 from nbpipe.explain.attribute import Attributions, integrated_gradients, owners
-from nbpipe.shown import Table
+from nbpipe.shown import Sentence, Shown, Table
 from nbpipe.train.model import Bag, score
 from nbpipe.train.text import Bags
 
@@ -70,8 +70,8 @@ def _removed(found: Attributions, top: int) -> np.ndarray:
     return np.minimum(top, np.diff(found.bags.offsets) // 2)
 
 
-@dataclass(frozen=True, eq=False)
-class Deletion:
+@dataclass(frozen=True, eq=False, repr=False)
+class Deletion(Shown):
     """By how much the probability of the predicted class falls, per document [N], when words are removed or kept.
 
     Documents of fewer than two known words are left out. top: the strongest words removed; random: as many random ones,
@@ -104,13 +104,8 @@ class Deletion:
         arrays = {"top": self.top, "random": self.random, "only_top": self.only_top, "only_random": self.only_random}
         return {name: interval(values)._asdict() for name, values in arrays.items()}
 
-    def _repr_html_(self) -> str:
-        return self._table()._repr_html_()
-
-    def __repr__(self) -> str:
-        return repr(self._table())
-
-    def _table(self) -> Table:
+    def shown(self) -> list[Table | Sentence]:
+        """How far the probability falls, with 95% intervals."""
         rows = [
             ("without its strongest words (more is better)", *interval(self.top)),
             ("without as many random words", *interval(self.random)),
@@ -119,7 +114,7 @@ class Deletion:
             ("with as many random words alone", *interval(self.only_random)),
         ]
         caption = f"Fall of the predicted class' probability in {len(self.top):,} documents, {self.words} words each"
-        return Table(["check", "mean", "95% from", "to"], rows, caption)
+        return [Table(["check", "mean", "95% from", "to"], rows, caption)]
 
 
 def check_deletion(network: Bag, found: Attributions, top: int, seed: int) -> Deletion:
@@ -138,8 +133,8 @@ def check_deletion(network: Bag, found: Attributions, top: int, seed: int) -> De
     return Deletion(top, removed, drawn_removed, kept, drawn_kept)
 
 
-@dataclass(frozen=True, eq=False)
-class Control:
+@dataclass(frozen=True, eq=False, repr=False)
+class Control(Shown):
     """The same explanation of copies of the model whose weights were shuffled.
 
     alike: per document [N], Spearman's correlation of the true attributions with those of the copies, mean of COPIES;
@@ -168,13 +163,8 @@ class Control:
         arrays = {"alike": self.alike, "strength": self.strength, "fall": self.fall}
         return {name: interval(values)._asdict() for name, values in arrays.items()}
 
-    def _repr_html_(self) -> str:
-        return self._table()._repr_html_()
-
-    def __repr__(self) -> str:
-        return repr(self._table())
-
-    def _table(self) -> Table:
+    def shown(self) -> list[Table | Sentence]:
+        """How alike the copies' explanations are, and what their words do."""
         rows = [
             ("rank correlation with the true attributions (0 is best)", *interval(self.alike)),
             ("the same without signs: what both owe to the document alone", *interval(self.strength)),
@@ -182,7 +172,7 @@ class Control:
             ("how much more it falls without the model's own", *self.gain),
         ]
         caption = f"The same explanations of {COPIES} copies of the model with shuffled weights"
-        return Table(["check", "mean", "95% from", "to"], rows, caption)
+        return [Table(["check", "mean", "95% from", "to"], rows, caption)]
 
 
 def shuffled(network: Bag, seed: int) -> Bag:

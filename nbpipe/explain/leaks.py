@@ -12,15 +12,15 @@ import polars as pl
 
 from nbpipe.explain.attribute import Attributions, owners
 from nbpipe.explain.faithfulness import keep
-from nbpipe.shown import Table
+from nbpipe.shown import Sentence, Shown, Table
 from nbpipe.train.model import Classifier, score
 from nbpipe.train.text import spans
 
 _SHOWN = 10
 
 
-@dataclass(frozen=True, eq=False)
-class TopWords:
+@dataclass(frozen=True, eq=False, repr=False)
+class TopWords(Shown):
     """The strongest words of each predicted class.
 
     rows: a row per class and word, strongest first: predicted, word, attribution (mean over the class' documents), of
@@ -44,13 +44,8 @@ class TopWords:
         """The classes whose own name is among their strongest words."""
         return self.rows.filter("own_name")["predicted"].unique(maintain_order=True).to_list()
 
-    def _repr_html_(self) -> str:
-        return self._table()._repr_html_()
-
-    def __repr__(self) -> str:
-        return repr(self._table())
-
-    def _table(self) -> Table:
+    def shown(self) -> list[Table | Sentence]:
+        """The strongest words of each class."""
         lines = []
         for (name,), part in self.rows.partition_by("predicted", as_dict=True, maintain_order=True).items():
             words = [f"{word} {value:+.2f}" for word, value in self.top[name][:_SHOWN]]
@@ -58,7 +53,7 @@ class TopWords:
             alone = ", ".join(part.filter(pl.col("elsewhere") == 0)["word"][:_SHOWN])
             lines.append((name, part["of"][0], ", ".join(words), own or "no", alone or "none"))
         columns = ["predicted", "documents", "strongest words", "its own name among them", "in no other class"]
-        return Table(columns, lines, self._caption())
+        return [Table(columns, lines, self._caption())]
 
     def _caption(self) -> str:
         return (

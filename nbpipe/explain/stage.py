@@ -24,7 +24,7 @@ from nbpipe.explain.leaks import TopWords, top_words
 from nbpipe.explain.verdict import Judgement, judge
 from nbpipe.records import ATTRIBUTION, EXPLANATIONS, PART, read_table, write_table
 from nbpipe.run import Run, sweep, write
-from nbpipe.shown import Sentence, Table
+from nbpipe.shown import Sentence, Shown, Table
 from nbpipe.train.model import Classifier, score
 from nbpipe.train.shards import check_shards
 
@@ -32,8 +32,8 @@ _LISTED = pa.schema({"path": pa.string(), "label": pa.string(), "part": pa.strin
 _TRIAL = 8
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sample(Shown):
     """The test documents to explain: path, label, pages and text, sorted by path; and the classifier they are for.
 
     total: how many test documents there are; receipt: the model's.
@@ -45,13 +45,8 @@ class Sample:
     total: int
     receipt: Receipt
 
-    def _repr_html_(self) -> str:
-        return self._table()._repr_html_()
-
-    def __repr__(self) -> str:
-        return repr(self._table())
-
-    def _table(self) -> Table:
+    def shown(self) -> list[Table | Sentence]:
+        """How many documents there are to explain."""
         rows = [
             ("test documents, never seen in training", self.total),
             ("to be explained, drawn at random", len(self.documents)),
@@ -59,7 +54,7 @@ class Sample:
             ("labels", len(self.classifier.labels)),
             ("words the model knows", len(self.classifier.vocabulary) - 1),
         ]
-        return Table(["this sample", ""], rows)
+        return [Table(["this sample", ""], rows)]
 
 
 def load_test(config: Explain) -> Sample:
@@ -125,8 +120,8 @@ def _explain(classifier: Classifier, documents: pl.DataFrame) -> tuple[np.ndarra
     return probabilities, found, locate(found, documents["pages"].to_list(), classifier.vocabulary.index)
 
 
-@dataclass(frozen=True, eq=False)
-class Explained:
+@dataclass(frozen=True, eq=False, repr=False)
+class Explained(Shown):
     """The explained sample; what is asked of it is computed when first asked.
 
     probabilities: float32 [N, C]; found: attributions of words; places: where these words stand.
@@ -248,13 +243,8 @@ class Explained:
         }
         return pa.table(rows, schema=EXPLANATIONS)
 
-    def _repr_html_(self) -> str:
-        return self._summary()._repr_html_()
-
-    def __repr__(self) -> str:
-        return repr(self._summary())
-
-    def _summary(self) -> Table:
+    def shown(self) -> list[Table | Sentence]:
+        """How many documents were explained, how exactly and how fast."""
         gaps, many = self.found.gaps, len(self.right)
         rows = [
             ("documents explained", many),
@@ -265,7 +255,7 @@ class Explained:
             ("completeness gap, median", f"{np.median(gaps):.3%}"),
             ("steps, at most", int(self.found.steps.max())),
         ]
-        return Table(["explained", ""], rows, f"Measured: {self.seconds:,.1f} s, {many / self.seconds:,.0f} a second")
+        return [Table(["explained", ""], rows, f"Measured: {self.seconds:,.1f} s, {many / self.seconds:,.0f} a second")]
 
 
 def finish(explained: Explained, stamp: Stamp) -> Receipt:

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from nbpipe.explain.attribute import GAP, Attributions
 from nbpipe.explain.faithfulness import Control, Interval, interval
-from nbpipe.shown import Sentence, Table
+from nbpipe.shown import Sentence, Shown, Table
 
 DOCUMENTS = 10  # fewer say little, whatever their figures
 FALL = 0.02  # of probability: a smaller difference may be certain, but is no reason
@@ -30,8 +30,8 @@ class Rule(NamedTuple):
     failure: str
 
 
-@dataclass(frozen=True, eq=False)
-class Judgement:
+@dataclass(frozen=True, eq=False, repr=False)
+class Judgement(Shown):
     """The rules of belief with their figures. summary: what to say when all of them hold."""
 
     rules: Sequence[Rule]
@@ -43,15 +43,10 @@ class Judgement:
         failures = "; ".join(rule.failure for rule in self.rules if not rule.holds)
         return Sentence(f"No: {failures}." if failures else f"Yes: {self.summary}.")
 
-    def _repr_html_(self) -> str:
-        return self._table()._repr_html_()
-
-    def __repr__(self) -> str:
-        return repr(self._table())
-
-    def _table(self) -> Table:
+    def shown(self) -> list[Table | Sentence]:
+        """Each rule with what was measured and what was needed."""
         rows = [(rule.name, rule.measured, rule.needed, rule.holds) for rule in self.rules]
-        return Table(["rule", "measured, with 95% intervals", "needed", "holds"], rows)
+        return [Table(["rule", "measured, with 95% intervals", "needed", "holds"], rows)]
 
 
 def judge(right: np.ndarray, guess: float, found: Attributions, checked: Control) -> Judgement:

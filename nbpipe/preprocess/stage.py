@@ -28,6 +28,7 @@ from nbpipe.shown import Sentence, Shown, Table
 
 USABLE = 0.9
 _SAMPLE = 12
+_LISTED = 100
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,10 +123,12 @@ class Parsing(Shown):
 
     @property
     def failures(self) -> Table:
-        """The documents that gave no text, with the reason."""
-        rows = [row for row in self.ledger.to_pylist() if row["status"] != "ok"]
+        """The documents that gave no text, with the reason; the first hundred of them."""
         names = ["path", "status", "reason"]
-        return Table(names, [[row[name] for name in names] for row in rows], f"{len(rows):,} documents gave no text")
+        table = self.ledger.filter(pc.not_equal(self.ledger["status"], "ok")).select(names)
+        rows = [list(row.values()) for row in table.slice(0, _LISTED).to_pylist()]
+        hidden = f"; the first {_LISTED} of them, all are in ledger.parquet" if table.num_rows > _LISTED else ""
+        return Table(names, rows, f"{table.num_rows:,} documents gave no text{hidden}")
 
     @property
     def slowest(self) -> Table:
