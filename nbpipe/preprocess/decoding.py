@@ -17,11 +17,13 @@ _MARKS = (
 _DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
 _HEAD = 4096  # declarations stand in the first bytes
 _SAMPLE = 1 << 16  # bytes that an encoding is guessed from
+_ENOUGH = 32  # bytes beyond ASCII that a guess needs
 _CONTROL = re.compile("[\0-\x08\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
 _NOISE = 0.05  # a larger share of control codes than this is no text; compressed bytes have more than twice that
 _BROKEN = 0.05  # of the characters beyond ASCII; another encoding breaks nearly all of them
+_WESTERN = "cp1252"
 # What browsers read under these names, because that is what pages mean by them.
-_MEANT = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "iso8859-9": "cp1254"}
+_MEANT = {"iso8859-1": _WESTERN, "ascii": _WESTERN, "gb2312": "gb18030", "gbk": "gb18030", "iso8859-9": "cp1254"}
 
 
 def decode(data: bytes, declared: bool = False) -> str:
@@ -65,7 +67,15 @@ def _by_declaration(data: bytes) -> str | None:
 
 
 def _guessed(data: bytes) -> str:
+    """Return text by its letters' frequencies; a few accents say nothing and are taken as Western."""
     from charset_normalizer import from_bytes
 
-    best = from_bytes(data[:_SAMPLE]).best()
-    return data.decode(best.encoding if best else "cp1252", "replace")
+    sample = data[:_SAMPLE]
+    foreign = len(sample) - len(sample.decode("ascii", "ignore"))
+    matches = list(from_bytes(sample)) if foreign >= _ENOUGH else []
+    best = [match.encoding for match in matches if _fit(match) == _fit(matches[0])]
+    return data.decode(best[0] if best and _WESTERN not in best else _WESTERN, "replace")
+
+
+def _fit(match: "CharsetMatch") -> tuple[float, float]:  # noqa: F821
+    return match.chaos, match.coherence

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_ODD = re.compile("\xad\n?|[\x00-\x08\x0b\x0c\x0d-\x1f\x7f-\x9f\ufb00-\ufb06\ufeff\ufffe\uffff\ud800-\udfff]")
+_ODD = re.compile("\xad\n?|[\x00-\x08\x0b-\x1f\x7f-\x9f\ufb00-\ufb06\ufeff\ufffe\uffff\ud800-\udfff]")
 _SPELT = {
     **dict.fromkeys(("\r", "\x85", "\x0b"), "\n"),
     **dict.fromkeys(("\xad", "\ufeff"), ""),
@@ -53,6 +53,6 @@ def judged(pages: Sequence[str], parser: str, lacks: str = "there is no text in 
 
 def cause(error: BaseException, path: Path) -> str:
     """Return an error as one line that is the same on every machine: no folders, no memory addresses."""
-    text = str(error).replace(str(path), path.name).replace(str(path.parent), "")
+    text = str(error).replace(str(path.absolute()), path.name).replace(str(path), path.name)
     text = " ".join(_ADDRESS.sub("…", tidy(text)).replace("\ufffd", " ").split())
     return f"{type(error).__name__}: {text}"[:_LONGEST_REASON] if text else type(error).__name__

@@ -15,9 +15,9 @@ from itertools import compress, count, islice
 from operator import gt, or_
 from typing import NamedTuple
 
-_SAMPLE = 1500  # gaps that settle whether a document is glued: about a third of a page
+_SAMPLE = 1000  # gaps that settle whether a document is glued: about a quarter of a page
 _FEW = 5  # fewer gaps than this say nothing about what is usual
-_OVERHANG = 0.1  # how far a character's usual gap may exceed its line's: a comma is mostly followed by a space
+_OVERHANG = 0.05  # how far a character's usual gap may exceed its line's: a comma is mostly followed by a space
 _APART = 0.02  # of the line height; boxes nearer than this touch, and no space fits between them
 _LEAST = 0.08  # of the line height; a smaller excess is never a space
 _SHARE = 0.35  # of the excess that found spaces have
@@ -26,6 +26,7 @@ _GLUED = 0.06  # missing spaces among all spaces; kerning and two columns make u
 _EVIDENCE = 10  # missing spaces that a document must show at least; fewer may be one spaced-out heading
 _LINE_ENDS = frozenset(b"\r\n\0") | {0x02, 0xFFFE}
 _BLANKS = frozenset(b" \t\xa0") | _LINE_ENDS
+_LEADERS = frozenset(b"-._*=\xb7") | {0x2026}  # set in rows, as in a table of contents
 _SPACELESS = (
     range(0x0E00, 0x0F00),  # Thai, Lao
     range(0x1000, 0x10A0),  # Burmese
@@ -111,7 +112,7 @@ class _Usual(dict[tuple[int, int], float]):
         self.heights: set[int] = set()
 
     def learn(self, sample: Iterable[_Gap]) -> None:
-        """Take the lower third of all gaps that hold no space, as some letters mostly end words; a few are no rule."""
+        """Take the median of gaps without a space; of one character the lower third, as it may often end words."""
         seen: dict[tuple[int, int], list[float]] = defaultdict(list)
         for unit, height, width, spaced in sample:
             self.heights.add(height)
@@ -122,14 +123,16 @@ class _Usual(dict[tuple[int, int], float]):
             # A height that few characters have is their own shape's, such as a capital's with an accent.
             for wider in ((0, height), (unit, 0), (0, 0))[sizes[height] < _FEW :]:
                 seen[wider] += widths
-        usual = {key: sorted(widths)[len(widths) // 3] for key, widths in seen.items() if len(widths) >= _FEW}
-        for key, width in usual.items():
-            line = usual.get((0, key[1]), usual[0, 0])
-            self.setdefault(key, min(width, line + _OVERHANG))
+        known = {key: sorted(widths) for key, widths in seen.items() if len(widths) >= _FEW}
+        for (unit, height), widths in known.items():
+            line = known.get((0, height), known[0, 0])
+            usual = widths[len(widths) // (3 if unit and height else 2)]
+            self.setdefault((unit, height), min(usual, line[len(line) // 2] + _OVERHANG))
 
     def __missing__(self, key: tuple[int, int]) -> float:
         unit, height = key
-        return next((self[wider] for wider in ((0, height), (unit, 0), (0, 0)) if wider in self), 0.0)
+        wider = [self[other] for other in ((0, height), (unit, 0)) if other in self]
+        return max(wider, default=self.get((0, 0), 0.0))
 
 
 def _gaps(page: Glyphs, heights: set[int] | None = None) -> Iterator[_Gap]:
@@ -140,14 +143,14 @@ def _gaps(page: Glyphs, heights: set[int] | None = None) -> Iterator[_Gap]:
             if unit in _LINE_ENDS:
                 before = None
             continue
-        if before is not None and (heights is None or _height(page, before) in heights):
-            if gap := _gap(page, before, index):
-                yield gap
+        wanted = before is not None and (heights is None or _height(page.top[before], page.bottom[before]) in heights)
+        if wanted and (gap := _gap(page, before, index)):
+            yield gap
         before = index
 
 
-def _height(page: Glyphs, index: int) -> int:
-    return round(10 * (page.top[index] - page.bottom[index]))
+def _height(high: float, low: float) -> int:
+    return round(10 * (high - low)) or 1  # 0 stands for any height
 
 
 def _gap(page: Glyphs, before: int, index: int) -> _Gap | None:
@@ -159,9 +162,11 @@ def _gap(page: Glyphs, before: int, index: int) -> _Gap | None:
     if height <= 0 or overlap <= 0.3 * height:
         return None
     unit, last = units[index], units[before]
+    if unit == last and unit in _LEADERS:
+        return None
     if unit >= 0x0E00 and any(last in script and unit in script for script in _SPACELESS):
         return None
     width = left[index] - right[before]
     if width < 0:  # written from right to left, the next character lies on the left
         width = max(width, left[before] - right[index])
-    return last, round(10 * (last_high - last_low)), width / height, index - before > 1
+    return last, _height(last_high, last_low), width / height, index - before > 1

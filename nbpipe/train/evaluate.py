@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from nbpipe.errors import WorkError
-from nbpipe.shown import Sentence, Table
+from nbpipe.shown import Sentence, Shown, Table
 from nbpipe.train.fit import Start, Training
 from nbpipe.train.model import score
 from nbpipe.train.split import Parts
@@ -27,8 +27,8 @@ CHANCE, DIFFERENCE = 0.01, 0.05
 _MISTAKES = 10
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scores(Shown):
     """What one model said about the test documents, and how much of it is right.
 
     predicted, targets: int64 [N], positions in the labels. seconds: of fitting and predicting.
@@ -58,28 +58,26 @@ class Scores:
         """The scores as they are written to metrics.json."""
         return {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
 
+    def shown(self) -> list[Table]:
+        """Accuracy and macro F1 of this model."""
+        return [_scores_table([self])]
 
-def _scores_table(models: list[Scores], caption: str) -> Table:
+
+def _scores_table(models: list[Scores]) -> Table:
     rows = [(model.name, model.accuracy, model.macro_f1, model.seconds) for model in models]
-    return Table(["model", "test accuracy", "macro F1", "seconds"], rows, caption)
+    return Table(["model", "test accuracy", "macro F1", "seconds"], rows, f"{len(models[0].targets):,} test documents")
 
 
-@dataclass(frozen=True, eq=False)
-class Baselines:
+@dataclass(frozen=True, eq=False, repr=False)
+class Baselines(Shown):
     """What any model has to beat, on the same test documents."""
 
     majority: Scores
     linear_svc: Scores
 
-    def table(self) -> Table:
+    def shown(self) -> list[Table]:
         """Accuracy and macro F1 of the baselines."""
-        return _scores_table([self.majority, self.linear_svc], f"{len(self.majority.targets):,} test documents")
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
-    def __repr__(self) -> str:
-        return repr(self.table())
+        return [_scores_table([self.majority, self.linear_svc])]
 
 
 def fit_baselines(parts: Parts) -> Baselines:
@@ -109,8 +107,8 @@ def untrained(start: Start) -> Scores:
     return Scores("untrained", logits.argmax(1).numpy(), start.parts.targets[test], time.perf_counter() - began)
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Shown):
     """The trained model on the test part, beside what it has to beat.
 
     probabilities: float32 [N, C], of every usable document, in the order of the split's documents.
@@ -179,21 +177,16 @@ class Evaluation:
         """One sentence: is it better than guessing, and how does it stand against LinearSVC?"""
         return Sentence(f"{_against_guessing(self)} {_against_svc(self)}")
 
-    def table(self) -> Table:
+    def shown(self) -> list[Table]:
         """Accuracy and macro F1 beside the baselines and the untrained network."""
         models = [self.test, self.baselines.linear_svc, self.baselines.majority, self.untrained]
-        return _scores_table(models, f"{len(self.test.targets):,} test documents")
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
-    def __repr__(self) -> str:
-        return repr(self.table())
+        return [_scores_table(models)]
 
 
 def evaluate(training: Training, baselines: Baselines, before: Scores) -> Evaluation:
     """Label every usable document with the trained model, and score the test part."""
-    logits = score(training.classifier.network, training.start.bags, training.classifier.device)
+    classifier = training.classifier
+    logits = score(classifier.network, classifier.vocabulary.weigh(training.start.counts), classifier.device)
     return Evaluation(training, baselines, before, torch.softmax(logits, dim=1).numpy())
 
 

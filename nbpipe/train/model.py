@@ -21,7 +21,7 @@ from nbpipe.errors import RequestError, WorkError
 from nbpipe.run import write
 from nbpipe.train.text import RULE, Bags, Vocabulary
 
-WIDTH, DROPOUT = 256, 0.8
+WIDTH, DROPOUT, SPREAD = 128, 0.3, 0.01
 BATCH = 512
 
 
@@ -35,7 +35,7 @@ class Bag(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width, labels)
         with torch.no_grad():
-            self.embedding.weight.normal_(0, width**-0.5)
+            self.embedding.weight.normal_(0, SPREAD)
             self.embedding.weight[0] = 0  # as padding_idx would, which keeps torch from its fast kernel
 
     def forward(self, words: Tensor, weights: Tensor, offsets: Tensor | None = None) -> Tensor:

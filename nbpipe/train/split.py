@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from nbpipe.errors import RequestError
-from nbpipe.shown import Table
+from nbpipe.shown import Shown, Table
 
 TEST, VALIDATION = 0.2, 0.1
 LEAST_TEXTS = 3
@@ -19,8 +19,8 @@ PARTS = ("train", "validation", "test")
 _SHOWN = 60
 
 
-@dataclass(frozen=True, eq=False)
-class Parts:
+@dataclass(frozen=True, eq=False, repr=False)
+class Parts(Shown):
     """The split. documents: columns path, text, label, part, group; one row per usable document.
 
     part is train, validation, test, or unlabelled; then label is null. set_aside: labels with too few distinct texts,
@@ -40,7 +40,9 @@ class Parts:
     def targets(self) -> np.ndarray:
         """Each document's position in `labels`, int64 [N]; -1 for unlabelled."""
         numbers = {label: number for number, label in enumerate(self.labels)}
-        return self.documents["label"].replace_strict(numbers, default=-1, return_dtype=pl.Int64).to_numpy(writable=True)
+        return (
+            self.documents["label"].replace_strict(numbers, default=-1, return_dtype=pl.Int64).to_numpy(writable=True)
+        )
 
     def rows(self, *parts: str) -> np.ndarray:
         """The positions of the documents of these parts, int64."""
@@ -58,7 +60,7 @@ class Parts:
         labelled = self.documents.filter(pl.col("label").is_not_null())
         return len(labelled) - labelled["group"].n_unique()
 
-    def table(self) -> Table:
+    def shown(self) -> list[Table]:
         """The number of documents per label and part."""
         counted = self.documents.group_by("label").agg(*((pl.col("part") == part).sum().alias(part) for part in PARTS))
         found = {label: counts for label, *counts in counted.iter_rows()}
@@ -66,9 +68,8 @@ class Parts:
         total = [sum(row[column] for row in rows) for column in range(1, 5)]
         hidden = [[f"... {len(rows) - _SHOWN:,} more labels", *[""] * 4]] if len(rows) > _SHOWN else []
         aside = [[f"{label} (fewer than {LEAST_TEXTS} texts, set aside)", "", "", "", n] for label, n in self._aside()]
-        return Table(
-            ["label", *PARTS, "all"], [*rows[:_SHOWN], *hidden, ["all labels", *total], *aside], self._caption()
-        )
+        columns = ["label", *PARTS, "all"]
+        return [Table(columns, [*rows[:_SHOWN], *hidden, ["all labels", *total], *aside], self._caption())]
 
     def _aside(self) -> list[tuple[str, int]]:
         return list(self.set_aside.items())[:_SHOWN]
@@ -78,12 +79,6 @@ class Parts:
             f"{TEST:.0%} of each label's distinct texts are for the test, {VALIDATION:.0%} for validation; "
             f"{self.copies:,} documents repeat another's text and stay on its side"
         )
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
-    def __repr__(self) -> str:
-        return repr(self.table())
 
 
 def split(documents: pl.DataFrame, seed: int) -> Parts:

@@ -15,7 +15,7 @@ from nbpipe.config import Train
 from nbpipe.errors import WorkError
 from nbpipe.records import write_table
 from nbpipe.run import Run, sweep, write
-from nbpipe.shown import Table
+from nbpipe.shown import Shown, Table
 from nbpipe.train.card import model_card
 from nbpipe.train.evaluate import Evaluation
 from nbpipe.train.labels import csv_labels, folder_labels
@@ -26,8 +26,8 @@ __all__ = ["Documents", "load_documents", "metrics", "read_documents", "save"]
 _SHOWN = 60
 
 
-@dataclass(frozen=True, eq=False)
-class Documents:
+@dataclass(frozen=True, eq=False, repr=False)
+class Documents(Shown):
     """Every document of the run. table: columns path, status, text, label (null = unlabelled), sorted by path.
 
     inputs: the digest of each shard's receipt, by the shard's name.
@@ -53,18 +53,12 @@ class Documents:
             "unlabelled": unlabelled,
         }
 
-    def shown(self) -> Table:
+    def shown(self) -> list[Table]:
         """The counts, and the usable documents of each label."""
         found = self.usable["label"].drop_nulls().value_counts().sort("label")
         rows = [*self.counts.items(), *((f"label {label}", count) for label, count in found.head(_SHOWN).iter_rows())]
         hidden = [(f"... {len(found) - _SHOWN:,} more labels", "")] if len(found) > _SHOWN else []
-        return Table(["documents", "number"], [*rows, *hidden])
-
-    def _repr_html_(self) -> str:
-        return self.shown()._repr_html_()
-
-    def __repr__(self) -> str:
-        return repr(self.shown())
+        return [Table(["documents", "number"], [*rows, *hidden])]
 
 
 def read_documents(config: Train) -> Documents:
@@ -99,7 +93,7 @@ def metrics(evaluation: Evaluation) -> dict[str, Any]:
         "seconds": {
             "vectorize": training.start.seconds,
             "fit": training.seconds,
-            "fit_expected": training.start.epoch_seconds * len(training.history),
+            "fit_expected": training.expected,
             "linear_svc": baselines.linear_svc.seconds,
         },
     }

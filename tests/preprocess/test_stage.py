@@ -13,7 +13,7 @@ from nbpipe.audit import Stamp, read_receipt
 from nbpipe.config import Preprocess
 from nbpipe.errors import RequestError
 from nbpipe.preprocess.stage import Parsing, estimate, finish, open_shard, parse_shard
-from nbpipe.records import LEDGER, PART, read_table
+from nbpipe.records import PART, read_table
 
 DRIVER = """
 import sys
