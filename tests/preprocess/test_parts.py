@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from nbpipe.preprocess.parsers import Parsed
 
 from nbpipe.preprocess import parts as parts_module
 from nbpipe.preprocess.files import Document
+from nbpipe.preprocess.parsers import Parsed
 from nbpipe.preprocess.parts import Parts, gather
 from nbpipe.preprocess.sandbox import Outcome
 from nbpipe.records import LEDGER, PART, read_table
