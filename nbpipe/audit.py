@@ -150,9 +150,10 @@ def read_receipt(folder: Path) -> Receipt:
     except FileNotFoundError:
         raise WorkError(f"{folder.name}: has no receipt, so it is not finished; run its stage (again)") from None
     try:
-        if {"stage", "files"} <= receipt.facts.keys():
+        groups = [receipt.facts[name] for name in ("files", "config", "stamp")] + [receipt.facts.get("inputs", {})]
+        if isinstance(receipt.facts["stage"], str) and all(isinstance(group, dict) for group in groups):
             return receipt
-    except (ValueError, AttributeError):
+    except (ValueError, TypeError, KeyError):
         pass
     raise WorkError(f"{folder.name}/{RECEIPT}: damaged; delete it and run its stage again")
 

@@ -26,6 +26,11 @@ class _Group(click.Group):
         except NbpipeError as error:
             click.echo(f"nbpipe: {error}", err=True)
             ctx.exit(error.exit_code)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            click.echo(f"nbpipe: {error.filename or 'a file'}: {error.strerror or error}", err=True)
+            ctx.exit(1)
 
 
 class _Place(click.ParamType):
@@ -96,6 +101,8 @@ def predict(run: Path, documents: Path, out: Path | None) -> None:
     from nbpipe.predict import write_csv
     from nbpipe.run import replacing
 
+    if out is not None and out.is_dir():
+        raise RequestError(f"--out {out.name}: a folder; accepted is a file to write")
     if out is None:
         write_csv(predictions(Run(run), documents), sys.stdout)
         return

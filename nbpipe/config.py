@@ -118,7 +118,7 @@ class Preprocess(Config):
     )
     shard: int = Field(0, description="a whole number with 0 <= shard < num_shards")
     num_shards: int = Field(1, ge=1, le=99_999, description="a whole number from 1 to 99999")
-    workers: int = Field(0, ge=0, le=1024, description="a whole number of processes; 0 means one per core")
+    workers: int = Field(0, ge=0, le=1024, description="a whole number of processes up to 1024; 0 means one per core")
     timeout: float = Field(60, gt=0, description="seconds a document may take, above 0")
     memory: ByteSize = Field(
         ByteSize(2_000_000_000),
@@ -135,6 +135,8 @@ class Preprocess(Config):
             )
         if self.documents != resolve(DEMO):
             _need_folder("documents", self.documents)
+        if self.run.exists() and not self.run.is_dir():
+            raise ValueError(f"run = {relative(self.run)!r}: a file, not a folder")
         if self.documents in (self.run, *self.run.parents):
             raise ValueError(
                 f"run = {relative(self.run)!r}: lies inside documents, so its files would become documents; "
@@ -153,8 +155,10 @@ class Train(Config):
     )
     model: Literal["bag"] = Field("bag", description="'bag'")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="'auto', 'cpu', 'cuda' or 'mps'")
-    epochs: int = Field(60, ge=1, le=10_000, description="a whole number of passes at most; training stops early")
-    seed: int = Field(0, ge=0, lt=2**31, description="a whole number from 0")
+    epochs: int = Field(
+        60, ge=1, le=10_000, description="a whole number of passes at most, 1 to 10000; training stops early"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="a whole number, 0 to 2147483647")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -171,7 +175,7 @@ class Explain(Config):
     sample: int = Field(100, ge=1, description="a whole number of test documents to explain, at most; 1 or more")
     method: Literal["integrated_gradients"] = Field("integrated_gradients", description="'integrated_gradients'")
     top: int = Field(10, ge=1, le=1000, description="a whole number of strongest words, 1 to 1000")
-    seed: int = Field(0, ge=0, lt=2**31, description="a whole number from 0")
+    seed: int = Field(0, ge=0, lt=2**31, description="a whole number, 0 to 2147483647")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -190,5 +194,5 @@ def _need_folder(name: str, path: Path) -> None:
 
 def _neighbour(path: Path) -> str:
     """Name what stands beside a missing path and is spelt nearly like it."""
-    around = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    around = [entry.name for entry in path.parent.iterdir() if entry != path] if path.parent.is_dir() else []
     return nearest(path.name, around)

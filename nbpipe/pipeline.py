@@ -15,13 +15,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from nbpipe.audit import read_receipt
+from nbpipe.audit import digest, read_receipt
 from nbpipe.config import Config, Explain, Preprocess, Train, base
 from nbpipe.errors import RequestError, WorkError, nearest
 from nbpipe.execute import Execution, Job
 from nbpipe.preprocess.plan import Plan
 from nbpipe.preprocess.stage import cores, open_shard
-from nbpipe.run import Run
+from nbpipe.run import Run, sweep
 
 CONFIGS: dict[str, type[Config]] = {"preprocess": Preprocess, "train": Train, "explain": Explain}
 _POLL = 0.2
@@ -34,16 +34,24 @@ def run_all(given: dict[str, Any]) -> Run:
     wrong; WorkError where a notebook failed, with all that was finished kept.
     """
     _need_extras()
+    import polars as pl
+
+    from nbpipe.train.labels import csv_labels
+
     stages = share_out(_as_planned(given))
     config = Preprocess(**stages["preprocess"])
     for stage in ("train", "explain"):  # judged now, with a folder that is there in place of the run to come
         CONFIGS[stage](**stages[stage] | {"run": Path.cwd()})
-    shard = open_shard(config)
-    run = Run(config.run)
+    shard, run = open_shard(config), Run(config.run)
+    sweep(run.audit)
+    labels = stages["train"].get("labels")
+    if labels:
+        csv_labels(labels, pl.Series("path", list(shard.plan.sizes)))
     _preprocess(run, shard.plan, stages["preprocess"], shard.parts.identity)
     names = [run.shard(index, config.num_shards) for index in range(config.num_shards)]
-    _alone(run, "train", stages["train"], {folder.name: read_receipt(folder).digest for folder in names})
-    _alone(run, "explain", stages["explain"], {"model": read_receipt(run.model).digest})
+    inputs = {folder.name: read_receipt(folder).digest for folder in names}
+    _alone(run, "train", stages["train"], {"inputs": inputs, "labels": digest(labels) if labels else ""})
+    _alone(run, "explain", stages["explain"], {"inputs": {"model": read_receipt(run.model).digest}})
     return run
 
 
@@ -85,12 +93,12 @@ def _preprocess(run: Run, plan: Plan, parameters: dict[str, Any], identity: dict
         job = Job("preprocess", run, _injected(parameters | own | {"workers": workers}), **own)
         if not job.done(identity | own):
             jobs.append(job)
-    with _bar(f"preprocess ({plan.num_shards} shards)", len(jobs)) as bar:
+    with _bar(f"preprocess (shards: {plan.num_shards})", len(jobs)) as bar:
         _side_by_side(jobs, parallel, bar)
 
 
-def _alone(run: Run, stage: str, parameters: dict[str, Any], inputs: dict[str, str]) -> None:
-    expected = {"config": CONFIGS[stage](**parameters).shareable(), "inputs": inputs}
+def _alone(run: Run, stage: str, parameters: dict[str, Any], made_from: dict[str, Any]) -> None:
+    expected = {"config": CONFIGS[stage](**parameters).shareable(), **made_from}
     job = Job(stage, run, _injected(parameters))
     jobs = [] if job.done(expected) else [job]
     with _bar(stage, len(jobs)) as bar:

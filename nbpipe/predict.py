@@ -13,7 +13,6 @@ import polars as pl
 import torch
 
 from nbpipe.audit import read_receipt, trusted
-from nbpipe.config import Preprocess
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.files import Document, list_documents
 from nbpipe.preprocess.parsers import parser_version
@@ -39,17 +38,20 @@ class Prediction:
 
 
 def predict(run: Run, place: Path) -> Iterator[Prediction]:
-    """Yield a prediction for each document of a folder, or for one file, in the order of their ids.
+    """Return a prediction for each document of a folder, or for one file, in the order of their ids, as it comes.
 
     Raises RequestError where there is nothing to read, WorkError where the model is missing, damaged, or was trained
     on text of another parser.
     """
+    if not run.plan.exists():
+        raise RequestError(f"run = {run.folder.name!r}: no run folder (it holds no plan.json)")
     trusted(run.model)
-    _check_parser(run)
-    classifier = Classifier.load(run.model)
-    documents = _documents(place)
+    limits = _limits(run)
+    return _stream(Classifier.load(run.model), _documents(place), limits)
+
+
+def _stream(classifier: Classifier, documents: list[Document], limits: Limits) -> Iterator[Prediction]:
     groups = {start: documents[start : start + _CHUNK] for start in range(0, len(documents), _CHUNK)}
-    limits = Limits(Preprocess.model_fields["timeout"].default, int(Preprocess.model_fields["memory"].default))
     outcomes = progress(parse_all(documents, limits, cores()), total=len(documents))
     held: dict[int, list[Outcome]] = {}
     due = 0
@@ -60,12 +62,15 @@ def predict(run: Run, place: Path) -> Iterator[Prediction]:
             due += _CHUNK
 
 
-def _check_parser(run: Run) -> None:
-    """Raise WorkError where this machine reads documents otherwise than the shards were read."""
-    for name in read_receipt(run.model).facts["inputs"]:
-        then = read_receipt(run.folder / "shards" / name).facts["parser"]
-        if then != parser_version():
+def _limits(run: Run) -> Limits:
+    """Return the shards' widest limits; raise WorkError where this machine reads documents otherwise than they."""
+    shards = [read_receipt(run.folder / "shards" / name).facts for name in read_receipt(run.model).facts["inputs"]]
+    for shard in shards:
+        if shard["parser"] != parser_version():
+            then = shard["parser"]
             raise WorkError(f"the model learnt from text of {then}, this machine has {parser_version()}; install that")
+    configs = [shard["config"] for shard in shards]
+    return Limits(max(config["timeout"] for config in configs), max(config["memory"] for config in configs))
 
 
 def _documents(place: Path) -> list[Document]:

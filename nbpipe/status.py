@@ -44,11 +44,11 @@ def read_status(run: Run) -> Status:
 def _expected(run: Run) -> list[tuple[int, int]]:
     try:
         total = json.loads(run.plan.read_bytes())["num_shards"]
-    except FileNotFoundError:
+        return [(index, total) for index in range(total)]
+    except (FileNotFoundError, NotADirectoryError):
         raise RequestError(f"run = {run.folder.name!r}: no run folder (it holds no plan.json)") from None
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         raise WorkError("plan.json: damaged; restore it, or start a new run folder") from None
-    return [(index, total) for index in range(total)]
 
 
 def _shard(run: Run, index: int, total: int) -> Stage:
@@ -57,7 +57,7 @@ def _shard(run: Run, index: int, total: int) -> Stage:
     if receipt == "damaged":
         return Stage(name, "damaged", "its receipt cannot be read; run it again")
     if isinstance(receipt, Receipt):
-        counts = {status: count for status, count in receipt.facts["statuses"].items() if count}
+        counts = {status: count for status, count in receipt.facts.get("statuses", {}).items() if count}
         return Stage(name, "done", ", ".join(f"{count} {status}" for status, count in counts.items()))
     parts = len(list(folder.glob("part-*.parquet")))
     return Stage(name, "started" if folder.exists() else "waiting", f"{parts} parts written" if parts else "")
@@ -66,7 +66,7 @@ def _shard(run: Run, index: int, total: int) -> Stage:
 def _stage(stage: str, run: Run) -> Stage:
     receipt = _receipt(run.of(stage))
     if isinstance(receipt, Receipt):
-        return Stage(stage, "done", f"finished {receipt.facts['stamp']['finished']}")
+        return Stage(stage, "done", f"finished {receipt.facts['stamp'].get('finished', '')}")
     return Stage(stage, "damaged" if receipt else "waiting")
 
 

@@ -55,7 +55,9 @@ def test_no_receipt_means_not_finished(tmp_path: Path) -> None:
         read_receipt(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", json.dumps({"stage": "train"}).encode()])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", json.dumps({"stage": "train"}).encode(), b'{"stage": "train", "files": []}']
+)
 def test_a_damaged_receipt_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "receipt.json").write_bytes(content)
     with pytest.raises(WorkError, match=r"receipt.json: damaged"):

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -87,12 +89,33 @@ def test_predict_writes_a_file_whole_or_not_at_all(finished: Path, command: Comm
         (["status", "runs/none"], "no run folder"),
         (["verify", "runs/none"], "no run folder"),
         (["report", "runs/none"], "run"),
+        (["predict", "runs/none", "."], "no run folder"),
+        (["run", ".", "--run", "/dev/null"], "run = '/dev/null': a file, not a folder"),
     ],
 )
 def test_a_wrong_request_exits_2_and_writes_nothing(
     words: list[str], said: str, command: Command, tmp_path: Path
 ) -> None:
-    done = command(*words, *(["--run", "../run"] if words[0] == "run" else []))
+    done = command(*words, *(["--run", "../run"] if words[0] == "run" and "--run" not in words else []))
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_edited_labels_are_learnt_anew(finished: Path, tmp_path: Path, command: Command) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    paths = [path.relative_to(tmp_path / "documents").as_posix() for path in (tmp_path / "documents").glob("*/*.txt")]
+    for half in ("early", "late"):
+        rows = [f"{path},{half if path.split('/')[1] < '10' else 'rest'}" for path in sorted(paths)]
+        (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
+        done = command("run", "documents", "--labels", "labels.csv", "-p", "epochs", "2", "-p", "sample", "5")
+        assert "train: done in" in done.stderr
+        assert json.loads((tmp_path / "runs/documents/model/labels.json").read_text()) == [half, "rest"]
+
+
+def test_a_wrong_label_file_stops_before_any_work(finished: Path, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "labels.csv").write_text("path,lable\na,b\n")
+    done = command("run", finished / "documents", "--run", "run", "--labels", "labels.csv")
+    assert done.returncode == 2
+    assert "no column 'label'" in done.stderr
+    assert not (tmp_path / "run" / "shards").exists()

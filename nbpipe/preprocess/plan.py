@@ -60,7 +60,7 @@ class Plan(Shown):
         try:
             content = json.loads(data)
             plan = cls({row["path"]: row["bytes"] for row in content["documents"]}, content["num_shards"])
-            if plan.fingerprint == content["fingerprint"]:
+            if plan.fingerprint == content["fingerprint"] and plan.num_shards in range(1, 100_000):
                 return plan
         except (ValueError, KeyError, TypeError):
             pass

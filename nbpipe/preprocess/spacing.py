@@ -35,6 +35,7 @@ _SPACELESS = (
     range(0xF900, 0xFB00),
     range(0xFF00, 0xFFF0),
 )
+_FIRST_SPACELESS = _SPACELESS[0].start
 
 
 class Glyphs(NamedTuple):
@@ -42,26 +43,31 @@ class Glyphs(NamedTuple):
 
     units: Sequence[int]
     left: list[float]
-    top: list[float]
+    top: Sequence[float]
     right: list[float]
-    bottom: list[float]
+    bottom: Sequence[float]
 
     @classmethod
     def of(cls, units: Sequence[int], boxes: array) -> "Glyphs":
         """Take boxes as left, top, right and bottom of one character after the other."""
-        return cls(units, *(boxes[side::4].tolist() for side in range(4)))
+        return cls(units, boxes[0::4].tolist(), boxes[1::4], boxes[2::4].tolist(), boxes[3::4])
 
 
-# The character before a gap; the height of its line in tenths; the gap's width in line heights; whether pdfium found a
-# space in it. A bare tuple, since thousands are made for each document.
-_Gap = tuple[int, int, float, bool]
+_Key = tuple[int, int]  # a character and the height of its line in tenths
+_ANY = (0, 0)  # any character, any height
+_Widths = dict[_Key, list[float]]
+# The character after a gap by its index, the key of the one before, the width in line heights, and whether pdfium found
+# a space in it. A bare tuple, since thousands are made for each document.
+_Gap = tuple[int, _Key, float, bool]
 
 
 class Spacing:
     """What gaps are usual in one document, and so which of them are spaces."""
 
     def __init__(self) -> None:
-        self._sample: list[_Gap] = []
+        self._near: _Widths = defaultdict(list)
+        self._found: _Widths = defaultdict(list)
+        self._seen = 0
         self._usual = _Usual()
         self._limit = _LEAST
         self.settled = False
@@ -69,104 +75,116 @@ class Spacing:
 
     def learn(self, page: Glyphs) -> None:
         """Take one more page into account; enough gaps settle whether the document is glued."""
-        self._sample += islice(_gaps(page), _SAMPLE - len(self._sample))
-        if len(self._sample) >= _SAMPLE:
+        for _, key, width, spaced in islice(_gaps(page, _neighbours(page.units)), _SAMPLE - self._seen):
+            (self._found if spaced else self._near)[key].append(width)
+            self._seen += 1
+        if self._seen >= _SAMPLE:
             self.settle()
 
     def settle(self) -> None:
         """Judge by what was seen; a document may end before enough was."""
         if self.settled:
             return
-        self._usual.learn(self._sample)
-        found = sorted(self._excess(gap) for gap in self._sample if gap[3])
+        self._usual.learn(self._near)
+        found = sorted(width - self._usual[key] for key, widths in self._found.items() for width in widths)
         if found:
             self._limit = max(_LEAST, _SHARE * found[len(found) // 2])
-        missing = sum(self._is_space(gap) for gap in self._sample if not gap[3])
+        missing = sum(self._is_space(key, width) for key, widths in self._near.items() for width in widths)
         self.glued = missing >= _EVIDENCE and missing > _GLUED * (missing + len(found))
         self.settled = True
-        self._sample = []
 
     def missing(self, page: Glyphs) -> list[int]:
         """Return the indices of the characters that lack a space before them."""
         units, left, right = page.units, page.left, page.right
         # Most neighbours touch; comparing whole columns finds those that do not, from left to right or back.
         apart = map(or_, map(gt, left[1:], right), map(gt, left, right[1:]))
-        pairs = [i for i in compress(count(1), apart) if units[i] not in _BLANKS and units[i - 1] not in _BLANKS]
-        gaps = {i: gap for i in pairs if (gap := _gap(page, i - 1, i)) and _APART < gap[2] < _WIDEST}
-        if strange := {gap[1] for gap in gaps.values()} - self._usual.heights:
-            self._usual.learn(_gaps(page, strange))
-        return [i for i, gap in gaps.items() if self._excess(gap) > self._limit]
+        pairs = (
+            (i - 1, i) for i in compress(count(1), apart) if units[i] not in _BLANKS and units[i - 1] not in _BLANKS
+        )
+        gaps = [gap for gap in _gaps(page, pairs) if _APART < gap[2] < _WIDEST]
+        if strange := {key[1] for _, key, _, _ in gaps} - self._usual.heights:
+            self._usual.learn(_at_heights(page, strange))
+        return [i for i, key, width, _ in gaps if self._is_space(key, width)]
 
-    def _is_space(self, gap: _Gap) -> bool:
-        return _APART < gap[2] < _WIDEST and self._excess(gap) > self._limit
-
-    def _excess(self, gap: _Gap) -> float:
-        return gap[2] - self._usual[gap[:2]]
+    def _is_space(self, key: _Key, width: float) -> bool:
+        return _APART < width < _WIDEST and width - self._usual[key] > self._limit
 
 
-class _Usual(dict[tuple[int, int], float]):
-    """The usual gap after each character at each height; 0 stands for any character, and for any height."""
+class _Usual(dict[_Key, float]):
+    """The usual gap after each character on lines of each height; the character 0 stands for all on such lines."""
 
     def __init__(self) -> None:
         super().__init__()
         self.heights: set[int] = set()
 
-    def learn(self, sample: Iterable[_Gap]) -> None:
+    def learn(self, near: _Widths) -> None:
         """Take the median of gaps without a space; of one character the lower third, as it may often end words."""
-        seen: dict[tuple[int, int], list[float]] = defaultdict(list)
-        for unit, height, width, spaced in sample:
-            self.heights.add(height)
-            if not spaced:
-                seen[unit, height].append(width)
-        sizes = Counter(height for _, height in seen)
-        for (unit, height), widths in list(seen.items()):
-            # A height that few characters have is their own shape's, such as a capital's with an accent.
-            for wider in ((0, height), (unit, 0), (0, 0))[sizes[height] < _FEW :]:
-                seen[wider] += widths
+        self.heights.update(height for _, height in near)
+        sizes = Counter(height for _, height in near)
+        seen = defaultdict(list, near)
+        for (_, height), widths in near.items():
+            seen[_ANY] += widths
+            if sizes[height] >= _FEW:  # else it is the height of one shape, such as a capital with an accent
+                seen[0, height] += widths
         known = {key: sorted(widths) for key, widths in seen.items() if len(widths) >= _FEW}
+        medians = {key: widths[len(widths) // 2] for key, widths in known.items()}
+        anywhere = self.setdefault(_ANY, medians.get(_ANY, 0.0))
         for (unit, height), widths in known.items():
-            line = known.get((0, height), known[0, 0])
-            usual = widths[len(widths) // (3 if unit and height else 2)]
-            self.setdefault((unit, height), min(usual, line[len(line) // 2] + _OVERHANG))
+            highest = medians.get((0, height), anywhere) + _OVERHANG
+            self.setdefault((unit, height), min(widths[len(widths) // 3], highest) if unit else medians[0, height])
 
-    def __missing__(self, key: tuple[int, int]) -> float:
-        unit, height = key
-        wider = [self[other] for other in ((0, height), (unit, 0)) if other in self]
-        return max(wider, default=self.get((0, 0), 0.0))
+    def __missing__(self, key: _Key) -> float:
+        return self.get((0, key[1]), self[_ANY])
 
 
-def _gaps(page: Glyphs, heights: set[int] | None = None) -> Iterator[_Gap]:
-    """Yield the gaps between neighbours on one line, all or those on lines of some heights."""
+def _neighbours(units: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the indices of each two characters that follow one another on a line, whether a space is between or not."""
     before = None
-    for index, unit in enumerate(page.units):
+    for index, unit in enumerate(units):
         if unit in _BLANKS:
             if unit in _LINE_ENDS:
                 before = None
             continue
-        wanted = before is not None and (heights is None or _height(page.top[before], page.bottom[before]) in heights)
-        if wanted and (gap := _gap(page, before, index)):
-            yield gap
+        if before is not None:
+            yield before, index
         before = index
 
 
-def _height(high: float, low: float) -> int:
-    return round(10 * (high - low)) or 1  # 0 stands for any height
+def _at_heights(page: Glyphs, heights: set[int]) -> _Widths:
+    """Return the widths of all gaps without a space on lines of some heights."""
+    near: _Widths = defaultdict(list)
+    top, bottom = page.top, page.bottom
+    pairs = (pair for pair in _neighbours(page.units) if _height(top[pair[0]], bottom[pair[0]]) in heights)
+    for _, key, width, spaced in _gaps(page, pairs):
+        if not spaced:
+            near[key].append(width)
+    return near
 
 
-def _gap(page: Glyphs, before: int, index: int) -> _Gap | None:
-    """Return the gap between two characters, None where they are no neighbours on a line."""
+def _gaps(page: Glyphs, pairs: Iterable[tuple[int, int]]) -> Iterator[_Gap]:
+    """Yield the gaps between characters, save those that are no neighbours on a line or need no space."""
     units, left, top, right, bottom = page
-    high, low, last_high, last_low = top[index], bottom[index], top[before], bottom[before]
-    height = high - low
-    overlap = (high if high < last_high else last_high) - (low if low > last_low else last_low)
-    if height <= 0 or overlap <= 0.3 * height:
-        return None
-    unit, last = units[index], units[before]
+    for before, index in pairs:
+        high, low, last_high, last_low = top[index], bottom[index], top[before], bottom[before]
+        height = high - low
+        overlap = (high if high < last_high else last_high) - (low if low > last_low else last_low)
+        if height <= 0 or overlap <= 0.3 * height:
+            continue
+        last, unit = units[before], units[index]
+        if (unit == last or unit >= _FIRST_SPACELESS) and not _parted(last, unit):
+            continue
+        width = left[index] - right[before]
+        if width < 0:  # written from right to left, the next character lies on the left
+            width = max(width, left[before] - right[index])
+        yield index, (last, _height(last_high, last_low)), width / height, index - before > 1
+
+
+def _parted(last: int, unit: int) -> bool:
+    """Tell whether a space may stand between two characters."""
     if unit == last and unit in _LEADERS:
-        return None
-    if unit >= 0x0E00 and any(last in script and unit in script for script in _SPACELESS):
-        return None
-    width = left[index] - right[before]
-    if width < 0:  # written from right to left, the next character lies on the left
-        width = max(width, left[before] - right[index])
-    return last, _height(last_high, last_low), width / height, index - before > 1
+        return False
+    return not any(last in script and unit in script for script in _SPACELESS)
+
+
+def _height(high: float, low: float) -> int:
+    return round(10 * (high - low)) or 1

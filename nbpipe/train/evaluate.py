@@ -207,7 +207,9 @@ def _against_svc(evaluation: Evaluation) -> str:
     """Say how the model stands against LinearSVC; McNemar's exact test on the documents one of them gets right."""
     test, other = evaluation.test, evaluation.baselines.linear_svc
     ours, theirs = int((test.right & ~other.right).sum()), int((other.right & ~test.right).sum())
-    chance = binomtest(ours, ours + theirs, 0.5).pvalue if ours + theirs else 1.0
+    if ours + theirs == 0:
+        return f"No test document tells it from LinearSVC ({other.accuracy:.3f})."
+    chance = binomtest(ours, ours + theirs, 0.5).pvalue
     how = "level with" if chance >= DIFFERENCE else "above" if ours > theirs else "below"
     return (
         f"It is {how} LinearSVC ({other.accuracy:.3f}): only it is right on {ours:,} documents, only LinearSVC on "

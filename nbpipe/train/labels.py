@@ -9,6 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
+from nbpipe.audit import digest
+from nbpipe.config import Train
 from nbpipe.errors import RequestError, nearest
 
 _COLUMNS = ("path", "label")
@@ -30,6 +32,11 @@ def csv_labels(file: Path, paths: pl.Series) -> pl.Series:
     _refuse_unknown(file, given, paths)
     given = given.filter(pl.col("label").is_not_null())
     return pl.DataFrame({"path": paths}).join(given, on="path", how="left", maintain_order="left")["label"]
+
+
+def labels_digest(config: Train) -> str:
+    """Return the SHA-256 of the label file, or nothing where the folders are the labels."""
+    return digest(config.labels) if config.labels else ""
 
 
 def _read(file: Path) -> pl.DataFrame:

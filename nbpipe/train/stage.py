@@ -18,7 +18,7 @@ from nbpipe.run import Run, sweep, write
 from nbpipe.shown import Shown, Table
 from nbpipe.train.card import model_card
 from nbpipe.train.evaluate import Evaluation
-from nbpipe.train.labels import csv_labels, folder_labels
+from nbpipe.train.labels import csv_labels, folder_labels, labels_digest
 from nbpipe.train.shards import check_shards, load_documents, load_texts
 
 __all__ = ["Documents", "load_documents", "metrics", "read_documents", "save"]
@@ -112,7 +112,8 @@ def save(documents: Documents, evaluation: Evaluation, stamp: Stamp) -> Receipt:
     sizes = {"words": len(classifier.vocabulary) - 1, "labels": len(classifier.labels)}
     write(folder / "README.md", model_card(figures, sizes).encode())
     write_table(folder / "documents.parquet", _listing(documents, evaluation).to_arrow())
-    return write_receipt(folder, "train", stamp, inputs=documents.inputs, documents=figures["documents"])
+    facts = {"labels": labels_digest(training.start.config), "documents": figures["documents"]}
+    return write_receipt(folder, "train", stamp, inputs=documents.inputs, **facts)
 
 
 def _listing(documents: Documents, evaluation: Evaluation) -> pl.DataFrame:
