@@ -90,28 +90,12 @@ def _split_votes(receipts: list[Receipt]) -> list[str]:
     return lines
 
 
-def load_documents(run: Run) -> pl.DataFrame:
-    """Return every document of a run, one row each, in the order of their paths.
-
-    Columns of a part, and `text`: the pages joined by line breaks. Raises WorkError where the contracts are broken.
-    """
-    return _whole(list(_parts(check_shards(run))))
-
-
 def load_texts(receipts: list[Receipt]) -> pl.DataFrame:
-    """Return path, status and text of every document of these shards, without the pages, which take as much again."""
-    return _whole([part.select("path", "status", "text") for part in _parts(receipts)])
+    """Return every document of these shards, sorted by path: path, status, and text, its pages joined by line breaks.
 
-
-def _parts(receipts: list[Receipt]) -> Iterator[pl.DataFrame]:
-    for receipt in receipts:
-        names = sorted(name for name in receipt.facts["files"] if name.startswith("part-"))
-        for name in names:
-            part = pl.from_arrow(read_table(receipt.folder / name, PART))
-            yield part.with_columns(text=pl.col("pages").list.join("\n"))
-
-
-def _whole(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    Raises WorkError where there are none, or one stands in two shards.
+    """
+    parts = list(_parts(receipts))
     if not parts:
         raise WorkError("preprocess: the shards hold no documents; run preprocess on a folder that has some")
     documents = pl.concat(parts).sort("path")
@@ -119,3 +103,10 @@ def _whole(parts: list[pl.DataFrame]) -> pl.DataFrame:
     if len(twice):
         raise WorkError(f"preprocess: {len(twice):,} documents stand in two shards, such as {twice[0]!r}; run it again")
     return documents
+
+
+def _parts(receipts: list[Receipt]) -> Iterator[pl.DataFrame]:
+    for receipt in receipts:
+        for name in sorted(name for name in receipt.facts["files"] if name.startswith("part-")):
+            part = pl.from_arrow(read_table(receipt.folder / name, PART))
+            yield part.select("path", "status", text=pl.col("pages").list.join("\n"))

@@ -19,9 +19,7 @@ from nbpipe.shown import Shown, Table
 from nbpipe.train.card import model_card
 from nbpipe.train.evaluate import Evaluation
 from nbpipe.train.labels import csv_labels, folder_labels, labels_digest
-from nbpipe.train.shards import check_shards, load_documents, load_texts
-
-__all__ = ["Documents", "load_documents", "metrics", "read_documents", "save"]
+from nbpipe.train.shards import check_shards, load_texts
 
 _SHOWN = 60
 

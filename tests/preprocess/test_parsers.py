@@ -11,6 +11,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from nbpipe.preprocess import markup, parsers
+from nbpipe.preprocess.parsed import cause
 from nbpipe.preprocess.parsers import Parsed, parse, parser_version
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500)
@@ -92,6 +93,10 @@ def test_what_a_parser_raises_is_a_reason_without_folders_and_addresses(
     monkeypatch.setattr(parsers, "_read_text", fail)
     row = parsed("made.txt", "words")
     assert row == Parsed("unreadable", "RuntimeError: made.txt: object at … …")
+
+
+def test_a_reason_holds_no_folder_of_a_relative_path_either() -> None:
+    assert cause(ValueError("some/made.txt is odd"), Path("some/made.txt")) == "ValueError: made.txt is odd"
 
 
 def test_memory_errors_are_left_to_the_caller(parsed: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,23 @@ def test_words_from_right_to_left_are_parted() -> None:
     assert read(mirrored) == " ".join(["שלום", "עולם", "טוב"] * 20)
 
 
+def with_accents(line: str) -> Glyphs:
+    """Set a line in which the box of each Â is higher than the others, as an accent makes it."""
+    page = setting(line, touching, 0.2)
+    return page._replace(top=[1.2 * HEIGHT if unit == ord("Â") else HEIGHT for unit in page.units])
+
+
+def test_a_shape_of_its_own_height_that_always_ends_words_keeps_its_spaces() -> None:
+    line = " ".join(f"{word}Â" for word in WORDS * 10)
+    assert read(with_accents(line)) == line
+
+
+def test_a_shape_first_seen_on_a_later_page_keeps_its_spaces() -> None:
+    spacing = judged(setting(" ".join(WORDS * 10), touching, 0.2))
+    line = " ".join(f"{word}Â" for word in WORDS * 2)
+    assert len(spacing.missing(with_accents(line))) == len(WORDS) * 2 - 1
+
+
 def test_a_new_size_on_a_later_page_is_learnt_there() -> None:
     spacing = judged(setting(" ".join(WORDS * 10), touching, 0.2))
     tracked = setting("".join(WORDS * 3), lambda before: 0.3, 0.0, height=17.0)

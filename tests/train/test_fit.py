@@ -82,3 +82,31 @@ def test_documents_without_words_are_refused(config: Train):
 def test_expected_and_measured_seconds_are_shown(start: Start):
     assert "seconds an epoch, expected" in repr(start)
     assert "Measured" in repr(fit(start))
+
+
+def test_the_kept_weights_are_the_mean_of_the_last_two_thirds(start: Start, monkeypatch: pytest.MonkeyPatch):
+    seen, train_once = [], module._pass
+
+    def watched(learner: module._Learner, *rest: object) -> float:
+        loss = train_once(learner, *rest)
+        seen.append(learner.network.output.bias.detach().clone())
+        return loss
+
+    monkeypatch.setattr(module, "_pass", watched)
+    network = start.network()
+    module._learn(start, network, start.bags, start.parts.rows("train"), 3)
+    assert torch.allclose(network.output.bias, (seen[1] + seen[2]) / 2)
+
+
+def test_logits_are_sharpened_by_the_validation_part(start: Start, monkeypatch: pytest.MonkeyPatch):
+    texts = start.parts.documents["text"].head(3)
+    monkeypatch.setattr(module, "_sharpness", lambda *_: 1.0)
+    plain = fit(start).classifier.logits(texts)
+    monkeypatch.setattr(module, "_sharpness", lambda *_: 2.0)
+    assert torch.allclose(fit(start).classifier.logits(texts), plain * 2)
+
+
+def test_sure_margins_are_sharpened_and_wrong_ones_are_not():
+    margins = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    assert module._sharpness(margins, torch.tensor([0, 1])) == pytest.approx(6, abs=0.01)
+    assert module._sharpness(margins, torch.tensor([1, 0])) == pytest.approx(1, abs=0.01)

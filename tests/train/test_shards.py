@@ -6,7 +6,7 @@ import pytest
 
 from nbpipe.errors import WorkError
 from nbpipe.run import Run
-from nbpipe.train.shards import check_shards, load_documents
+from nbpipe.train.shards import check_shards, load_texts
 
 TEXTS = {"a/1": "one", "a/2": "", "b/1": "two\fpages", "b/2": "three"}
 MakeRun = Callable[..., Path]
@@ -19,7 +19,7 @@ def run(make_run: MakeRun) -> Run:
 
 
 def test_every_document_is_read_once_in_the_order_of_paths(run: Run):
-    documents = load_documents(run)
+    documents = load_texts(check_shards(run))
     assert documents["path"].to_list() == ["a/1", "a/2", "b/1", "b/2"]
     assert documents["text"].to_list() == ["one", "", "two\npages", "three"]
 
@@ -78,7 +78,7 @@ def test_everything_wrong_is_named_at_once(run: Run):
 def test_a_document_in_two_shards_is_refused(run: Run, rewrite: Callable[..., None]):
     rewrite(run, 1, 2, {"a/1": "one", "b/2": "three"})
     with pytest.raises(WorkError, match="1 documents stand in two shards, such as 'a/1'"):
-        load_documents(run)
+        load_texts(check_shards(run))
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}"])

@@ -9,12 +9,13 @@ import torch
 from nbpipe.audit import Receipt, Stamp, trusted
 from nbpipe.config import Train
 from nbpipe.errors import WorkError
+from nbpipe.run import Run
 from nbpipe.train.evaluate import evaluate, fit_baselines, untrained
 from nbpipe.train.fit import fit, prepare
 from nbpipe.train.model import Classifier
 from nbpipe.train.shards import check_shards
 from nbpipe.train.split import split
-from nbpipe.train.stage import Run, read_documents, save
+from nbpipe.train.stage import read_documents, save
 
 LABELLED = {f"{label}/{i}": f"{label} {label}word text {i}0" for label in ("ab", "cd") for i in range(10)}
 MakeRun = Callable[..., Path]

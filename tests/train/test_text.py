@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ def test_spans_find_the_words_of_training_where_they_stand(page: str):
     assert sorted({word for _, _, word in found}) == count(series(page)).words.to_list()
     assert all(page[start:end].lower() == word for start, end, word in found)
     assert sum(count(series(page)).times) == len(found)
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(found))
 
 
 def test_weights_of_a_document_have_length_one():
