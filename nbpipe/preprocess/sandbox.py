@@ -11,12 +11,13 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from pebble import ProcessExpired, ProcessPool
@@ -30,6 +31,8 @@ except ImportError:  # Windows has no limits of this kind
     resource = None  # type: ignore[assignment]
 
 _AHEAD = 4  # documents queued per worker: enough that none waits, few enough that memory stays flat
+_TRIES = 5  # times a document may be in flight when the pool breaks; then it is the likely cause
+_LOST = Parsed("crashed", "the parsers' pool broke each time this document was parsed")
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
 
@@ -66,6 +69,7 @@ def parse_all(
     waiting = iter(documents)
     flying: dict[Future, Document] = {}
     begun: dict[Future, float] = {}
+    broken: Counter[str] = Counter()
     pool = ProcessPool(max_workers=workers, initializer=_confine, context=context)
     try:
         while True:
@@ -78,7 +82,19 @@ def parse_all(
                     begun.setdefault(future, time.monotonic())
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
                 seconds = time.monotonic() - begun.pop(future, time.monotonic())
-                yield _outcome(flying.pop(future), future, limits, seconds)
+                document = flying.pop(future)
+                try:
+                    yield _outcome(document, future, limits, seconds)
+                except BrokenProcessPool:  # a worker died before the pool knew its document: all in flight are lost
+                    pool.stop()
+                    pool.join()
+                    pool = ProcessPool(max_workers=workers, initializer=_confine, context=context)
+                    lost = [document, *flying.values()]
+                    flying.clear()
+                    broken.update(each.id for each in lost)
+                    yield from (_dead(each, _LOST, 0.0) for each in lost if broken[each.id] > _TRIES)
+                    waiting = chain([each for each in lost if broken[each.id] <= _TRIES], waiting)
+                    break
     finally:
         pool.stop()
         pool.join()

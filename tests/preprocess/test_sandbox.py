@@ -3,10 +3,13 @@
 import hashlib
 import os
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from pebble import ProcessPool
 
 from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.sandbox import Limits, Outcome, parse_all
@@ -74,3 +77,21 @@ def test_each_document_has_its_own_peak(made: Callable[..., list[Document]], mis
 
 def test_no_documents_need_no_workers(misbehaving: ModuleType) -> None:
     assert outcomes([], misbehaving) == {}
+
+
+def test_a_pool_that_breaks_loses_no_document(
+    made: Callable[..., list[Document]], misbehaving: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, breaks = ProcessPool.schedule, iter([False, True])
+
+    def schedule(pool: ProcessPool, *args: object, **kwargs: object) -> Future:
+        future = whole(pool, *args, **kwargs)
+        if next(breaks, False):
+            future = Future()
+            future.set_exception(BrokenProcessPool("All workers expired"))
+        return future
+
+    monkeypatch.setattr(ProcessPool, "schedule", schedule)
+    found = outcomes(made("a-1.txt", "a-2.txt", "a-3.txt"), misbehaving)
+    assert {outcome.parsed.status for outcome in found.values()} == {"ok"}
+    assert len(found) == 3
