@@ -22,8 +22,6 @@ from nbpipe.errors import WorkError
 from nbpipe.run import TEMPORARY, Run, write
 from nbpipe.verify import notebook_findings
 
-STAGES = ("preprocess", "train", "explain")
-
 
 @dataclass(frozen=True)
 class Job:
