@@ -61,19 +61,35 @@ def parse_all(
 ) -> Iterator[Outcome]:
     """Yield the outcome of each document as it comes, parsed by `workers` processes.
 
-    parser: a function of an importable module, called in the worker.
+    parser: a function of an importable module, called in the worker. A pool breaks when a worker dies before the pool
+    knew its document; then the documents in flight are parsed again, by another pool.
     """
-    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-    if sys.platform == "linux":
-        context.set_forkserver_preload(["nbpipe.preprocess.sandbox"])
-    waiting = iter(documents)
+    waiting, broken = iter(documents), Counter[str]()
+    while True:
+        lost: dict[str, Document] = {}
+        yield from _parse_in_flight(waiting, lost, limits, workers, parser)
+        if not lost:
+            return
+        broken.update(lost.keys())
+        yield from (_dead(document, _LOST, 0.0) for name, document in lost.items() if broken[name] > _TRIES)
+        waiting = chain([document for name, document in lost.items() if broken[name] <= _TRIES], waiting)
+
+
+def _parse_in_flight(
+    waiting: Iterator[Document],
+    lost: dict[str, Document],
+    limits: Limits,
+    workers: int,
+    parser: Callable[[Path], Parsed],
+) -> Iterator[Outcome]:
+    """Yield outcomes from one pool until all have come or it breaks; `lost` then holds the documents in flight."""
     flying: dict[Future, Document] = {}
     begun: dict[Future, float] = {}
-    broken: Counter[str] = Counter()
-    pool = ProcessPool(max_workers=workers, initializer=_confine, context=context)
+    pool = ProcessPool(max_workers=workers, initializer=_confine, context=_context())
     try:
         while True:
             for document in islice(waiting, workers * _AHEAD - len(flying)):
+                lost[document.id] = document
                 flying[pool.schedule(examine, args=[document, limits, parser], timeout=limits.timeout)] = document
             if not flying:
                 return
@@ -82,22 +98,23 @@ def parse_all(
                     begun.setdefault(future, time.monotonic())
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
                 seconds = time.monotonic() - begun.pop(future, time.monotonic())
-                document = flying.pop(future)
-                try:
-                    yield _outcome(document, future, limits, seconds)
-                except BrokenProcessPool:  # a worker died before the pool knew its document: all in flight are lost
-                    pool.stop()
-                    pool.join()
-                    pool = ProcessPool(max_workers=workers, initializer=_confine, context=context)
-                    lost = [document, *flying.values()]
-                    flying.clear()
-                    broken.update(each.id for each in lost)
-                    yield from (_dead(each, _LOST, 0.0) for each in lost if broken[each.id] > _TRIES)
-                    waiting = chain([each for each in lost if broken[each.id] <= _TRIES], waiting)
-                    break
+                outcome = _outcome(flying.pop(future), future, limits, seconds)
+                del lost[outcome.id]
+                yield outcome
+    except RuntimeError:  # BrokenProcessPool from a future, its parent class from schedule
+        return
     finally:
         pool.stop()
         pool.join()
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """Return how workers are started: on Linux from a fork server that has loaded the parsers already."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["nbpipe.preprocess.sandbox"])
+    return context
 
 
 def _outcome(document: Document, future: Future, limits: Limits, seconds: float) -> Outcome:

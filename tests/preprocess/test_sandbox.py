@@ -79,14 +79,17 @@ def test_no_documents_need_no_workers(misbehaving: ModuleType) -> None:
     assert outcomes([], misbehaving) == {}
 
 
+@pytest.mark.parametrize("where", ["in a future", "in schedule"])
 def test_a_pool_that_breaks_loses_no_document(
-    made: Callable[..., list[Document]], misbehaving: ModuleType, monkeypatch: pytest.MonkeyPatch
+    where: str, made: Callable[..., list[Document]], misbehaving: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, breaks = ProcessPool.schedule, iter([False, True])
 
     def schedule(pool: ProcessPool, *args: object, **kwargs: object) -> Future:
         future = whole(pool, *args, **kwargs)
         if next(breaks, False):
+            if where == "in schedule":
+                raise RuntimeError("Unexpected error within the Pool")
             future = Future()
             future.set_exception(BrokenProcessPool("All workers expired"))
         return future
@@ -95,3 +98,14 @@ def test_a_pool_that_breaks_loses_no_document(
     found = outcomes(made("a-1.txt", "a-2.txt", "a-3.txt"), misbehaving)
     assert {outcome.parsed.status for outcome in found.values()} == {"ok"}
     assert len(found) == 3
+
+
+def test_a_document_that_breaks_every_pool_costs_its_own_row(
+    made: Callable[..., list[Document]], misbehaving: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def schedule(pool: ProcessPool, *args: object, **kwargs: object) -> Future:
+        raise RuntimeError("Unexpected error within the Pool")
+
+    monkeypatch.setattr(ProcessPool, "schedule", schedule)
+    (found,) = outcomes(made("a-1.txt"), misbehaving).values()
+    assert (found.parsed.status, "pool broke" in found.parsed.reason) == ("crashed", True)
