@@ -10,7 +10,6 @@ corpora of a hundred to a thousand documents that was worth one to four points o
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -139,14 +138,14 @@ def batch_size(documents: int) -> int:
     return min(max(documents // STEPS, LEAST_BATCH), MOST_BATCH)
 
 
-def fit(start: Start, on_epoch: Callable[[Epoch], None] | None = None) -> Training:
+def fit(start: Start) -> Training:
     """Train until validation accuracy has not risen for 3 epochs; then anew, on training and validation part.
 
     Of epochs with equal accuracy the lower loss is better. The second round has twice the best number of epochs; what
-    is kept is the mean of its weights over the last two thirds. on_epoch is called after each epoch of the first round.
+    is kept is the mean of its weights over the last two thirds.
     """
     began = time.perf_counter()
-    history, sharpness = _search(start, on_epoch)
+    history, sharpness = _search(start)
     rows = start.parts.rows("train", "validation")
     vocabulary = Vocabulary.of(start.counts.take(rows))
     network = _network(start, vocabulary)
@@ -158,7 +157,7 @@ def fit(start: Start, on_epoch: Callable[[Epoch], None] | None = None) -> Traini
     return Training(start, classifier, history, time.perf_counter() - began)
 
 
-def _search(start: Start, on_epoch: Callable[[Epoch], None] | None) -> tuple[list[Epoch], float]:
+def _search(start: Start) -> tuple[list[Epoch], float]:
     """Train on the training part alone; return every epoch, and how much the best one's margins are to be sharpened."""
     learner, rows = _Learner(start.network(), start.device), start.parts.rows("train")
     held, validation = start.bags.take(start.parts.rows("validation")), start.parts.rows("validation")
@@ -172,8 +171,6 @@ def _search(start: Start, on_epoch: Callable[[Epoch], None] | None) -> tuple[lis
         history.append(Epoch(number, loss, hinge(logits, targets).item(), accuracy))
         if max(history, key=_merit) is history[-1]:
             best, margins = number, logits
-        if on_epoch:
-            on_epoch(history[-1])
         if number - best >= PATIENCE:
             break
     return history, _sharpness(margins, targets)
