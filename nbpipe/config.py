@@ -125,6 +125,21 @@ class Preprocess(Config):
         ge=64_000_000,
         description="memory a document may take, such as '2GB'; 64MB at least",
     )
+    max_pages: int = Field(10_000, ge=1, description="a whole number of pages read of a document, 1 or more")
+    max_bytes: ByteSize = Field(
+        ByteSize(500_000_000), ge=1, description="the size of a file that is opened, such as '500MB'"
+    )
+    ocr: Literal["off", "auto"] = Field(
+        "off", description="'off' or 'auto'; 'auto' reads pages without a text layer with Tesseract"
+    )
+    ocr_languages: str = Field(
+        "eng",
+        pattern=r"^[A-Za-z0-9_/-]+(\+[A-Za-z0-9_/-]+)*$",
+        description="Tesseract's names of languages, such as 'eng' or 'eng+deu'",
+    )
+    retry: str = Field(
+        "", description="statuses to parse again with these options, such as 'timeout,crashed'; empty: none"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

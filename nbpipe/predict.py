@@ -15,9 +15,10 @@ import torch
 from nbpipe.audit import read_receipt, trusted
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.files import Document, list_documents
+from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsers import parser_version
 from nbpipe.preprocess.parts import gather
-from nbpipe.preprocess.sandbox import Limits, Outcome, parse_all
+from nbpipe.preprocess.sandbox import Outcome, parse_all
 from nbpipe.preprocess.stage import cores
 from nbpipe.progress import progress
 from nbpipe.run import Run
@@ -25,6 +26,7 @@ from nbpipe.train.model import Classifier
 
 COLUMNS = ("path", "label", "probability", "status")
 _CHUNK = 100
+_WIDEST = ("timeout", "memory", "max_pages", "max_bytes")
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,13 @@ def predict(run: Run, place: Path) -> Iterator[Prediction]:
     if not run.plan.exists():
         raise RequestError(f"run = {run.folder.name!r}: no run folder (it holds no plan.json)")
     trusted(run.model)
-    limits = _limits(run)
-    return _stream(Classifier.load(run.model), _documents(place), limits)
+    options = _options(run)
+    return _stream(Classifier.load(run.model), _documents(place), options)
 
 
-def _stream(classifier: Classifier, documents: list[Document], limits: Limits) -> Iterator[Prediction]:
+def _stream(classifier: Classifier, documents: list[Document], options: Options) -> Iterator[Prediction]:
     groups = {start: documents[start : start + _CHUNK] for start in range(0, len(documents), _CHUNK)}
-    outcomes = progress(parse_all(documents, limits, cores()), total=len(documents))
+    outcomes = progress(parse_all(documents, options, cores()), total=len(documents))
     held: dict[int, list[Outcome]] = {}
     due = 0
     for start, whole in gather(groups, outcomes):
@@ -62,15 +64,17 @@ def _stream(classifier: Classifier, documents: list[Document], limits: Limits) -
             due += _CHUNK
 
 
-def _limits(run: Run) -> Limits:
-    """Return the shards' widest limits; raise WorkError where this machine reads documents otherwise than they."""
+def _options(run: Run) -> Options:
+    """Return how the shards were read, with their widest limits; raise WorkError where this machine reads otherwise."""
     shards = [read_receipt(run.folder / "shards" / name).facts for name in read_receipt(run.model).facts["inputs"]]
     for shard in shards:
         if shard["parser"] != parser_version():
             then = shard["parser"]
             raise WorkError(f"the model learnt from text of {then}, this machine has {parser_version()}; install that")
     configs = [shard["config"] for shard in shards]
-    return Limits(max(config["timeout"] for config in configs), max(config["memory"] for config in configs))
+    widest = {name: max(config[name] for config in configs) for name in _WIDEST}
+    ocr = next((config for config in configs if config["ocr"] == "auto"), configs[0])
+    return Options.of(ocr | widest)
 
 
 def _documents(place: Path) -> list[Document]:

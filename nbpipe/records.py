@@ -24,6 +24,16 @@ PART = pa.schema(
     ]
 )
 
+# What an earlier attempt at a document found, before it was parsed again with other options.
+VERDICT = pa.struct(
+    [
+        pa.field("status", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("parser", pa.string()),
+        pa.field("seconds", pa.float64()),
+    ]
+)
+
 LEDGER = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),
@@ -33,6 +43,9 @@ LEDGER = pa.schema(
         pa.field("seconds", pa.float64(), nullable=False),
         pa.field("peak_bytes", pa.int64(), nullable=False),
         pa.field("pages", pa.int64(), nullable=False),
+        pa.field("scanned_pages", pa.list_(pa.int32()), nullable=False),
+        pa.field("ocr_pages", pa.list_(pa.int32()), nullable=False),
+        pa.field("earlier", pa.list_(VERDICT), nullable=False),
     ]
 )
 

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from zipfile import ZipFile
 
 from nbpipe.preprocess.decoding import decode
+from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsed import Parsed, judged
 
 _BLOCKS = (
@@ -32,7 +33,7 @@ _UNREAD = frozenset(("Fallback", "del", "moveFrom", "pPr", "rPr", "sectPr"))
 _BREAKS = {"p": "\n", "br": "\n", "cr": "\n", "tab": "\t", "ptab": "\t", "noBreakHyphen": "-"}
 
 
-def read_html(path: Path) -> Parsed:
+def read_html(path: Path, options: Options) -> Parsed:
     """Read the visible text of an HTML page, its title first."""
     source = decode(path.read_bytes(), declared=True)
     if source.lstrip().startswith("<?xml") or path.suffix.lower() == ".xhtml":
@@ -55,7 +56,7 @@ def _visible(source: str) -> str:
     return "\n".join(line.strip() for line in lines if line.strip())
 
 
-def read_docx(path: Path) -> Parsed:
+def read_docx(path: Path, options: Options) -> Parsed:
     """Read a DOCX: headers, body with tables and text boxes, notes, comments, footers; deleted text is left out."""
     with path.open("rb") as file:
         if file.read(len(_OLE)) == _OLE:

@@ -30,12 +30,18 @@ _LONGEST_REASON = 200
 
 @dataclass(frozen=True)
 class Parsed:
-    """What became of one document: its status, why if not "ok", the parser that read it, the text of each page."""
+    """What became of one document: its status, why if not "ok", the parser that read it, the text of each page.
+
+    scanned: the numbers of pages that show something but have no text layer; ocr: those of them whose text was read
+    off the picture. Both count from 1.
+    """
 
     status: str
     reason: str = ""
     parser: str = ""
     pages: Sequence[str] = ()
+    scanned: Sequence[int] = ()
+    ocr: Sequence[int] = ()
 
 
 def tidy(text: str) -> str:
@@ -49,6 +55,11 @@ def judged(pages: Sequence[str], parser: str, lacks: str = "there is no text in 
     if any(page.strip("\ufffd \t\n\xa0") for page in pages):
         return Parsed("ok", note, parser, pages)
     return Parsed("empty", "; ".join(filter(None, [lacks, note])), parser, pages)
+
+
+def first_pages(kept: int, count: int) -> str:
+    """Say that the limit on pages left some unread."""
+    return f"only the first {kept:,} of {count:,} pages were read (max_pages)"
 
 
 def cause(error: BaseException, path: Path) -> str:

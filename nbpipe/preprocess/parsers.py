@@ -8,17 +8,19 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 from nbpipe.preprocess.decoding import decode
-from nbpipe.preprocess.parsed import Parsed, cause, judged
+from nbpipe.preprocess.options import MOST_TEXT, Options
+from nbpipe.preprocess.parsed import Parsed, cause, first_pages, judged
 
 __all__ = ["ACCEPTED", "Parsed", "parse", "parser_version"]
 
 ACCEPTED = (".pdf", ".txt", ".text", ".md", ".markdown", ".html", ".htm", ".xhtml", ".docx")
 
-_RULES = "text-1"  # raise the number whenever the same document would give another text
+_RULES = "text-2"  # raise the number whenever the same document would give another text
 _LIBRARIES = ("pypdfium2", "pypdf", "selectolax", "charset-normalizer")
 _HEAD = 1024  # a PDF's header stands within these first bytes
 _PDF = b"%PDF-"
@@ -29,11 +31,14 @@ def parser_version() -> str:
     return " ".join([_RULES, *(f"{name}-{version(name)}" for name in _LIBRARIES)])
 
 
-def parse(path: Path) -> Parsed:
-    """Return the text of each page of a document, or why there is none; raises nothing but MemoryError."""
+def parse(path: Path, options: Options = Options()) -> Parsed:  # noqa: B008 - frozen
+    """Return the text of each page of a document, or why there is none; raises nothing but MemoryError.
+
+    What is beyond `options.max_pages` or a document's most text is cut off, and the reason says so.
+    """
     try:
         with _quiet():
-            return _parse(path)
+            return _cut(_parse(path, options), options.max_pages)
     except MemoryError:
         raise
     except OSError as error:
@@ -42,7 +47,24 @@ def parse(path: Path) -> Parsed:
         return Parsed("unreadable", cause(error, path))
 
 
-def _parse(path: Path) -> Parsed:
+def _cut(parsed: Parsed, max_pages: int) -> Parsed:
+    """Keep what the limits allow of a document's text, and say in its reason what was left out."""
+    pages, notes = list(parsed.pages), [parsed.reason] if parsed.reason else []
+    if len(pages) > max_pages:
+        notes.append(first_pages(max_pages, len(pages)))
+        pages = pages[:max_pages]
+    room = MOST_TEXT
+    for index, page in enumerate(pages):
+        if len(page) > room:
+            notes.append(f"only the first {MOST_TEXT:,} characters were kept, up to page {index + 1} of {len(pages)}")
+            pages[index + 1 :] = []
+            pages[index] = page[:room]
+            break
+        room -= len(page)
+    return replace(parsed, pages=pages, reason="; ".join(notes))
+
+
+def _parse(path: Path, options: Options) -> Parsed:
     suffix = path.suffix.lower()
     with path.open("rb") as file:
         head = file.read(_HEAD)
@@ -54,10 +76,10 @@ def _parse(path: Path) -> Parsed:
     if suffix not in ACCEPTED:
         named = f"files of type {suffix}" if suffix else "files without a suffix"
         return Parsed("unsupported", f"{named} are not read; accepted are {', '.join(ACCEPTED)}")
-    return _reader(suffix)(path)
+    return _reader(suffix)(path, options)
 
 
-def _reader(suffix: str) -> Callable[[Path], Parsed]:
+def _reader(suffix: str) -> Callable[[Path, Options], Parsed]:
     """Return the function that reads one kind of file; loads the libraries it needs."""
     if suffix == ".pdf":
         from nbpipe.preprocess.pdf import read_pdf as read
@@ -72,7 +94,7 @@ def _reader(suffix: str) -> Callable[[Path], Parsed]:
     return read
 
 
-def _read_text(path: Path) -> Parsed:
+def _read_text(path: Path, options: Options) -> Parsed:
     """Read plain text; a form feed starts a new page."""
     pages = decode(path.read_bytes()).split("\f")
     if len(pages) > 1 and not pages[-1].strip():
@@ -80,7 +102,7 @@ def _read_text(path: Path) -> Parsed:
     return judged(pages, "text")
 
 
-def _read_markdown(path: Path) -> Parsed:
+def _read_markdown(path: Path, options: Options) -> Parsed:
     """Read Markdown as it is written: its marks are no words, and its words are its text."""
     return judged([decode(path.read_bytes())], "markdown")
 

@@ -135,4 +135,7 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
         "seconds": outcome.seconds,
         "peak_bytes": outcome.peak_bytes,
         "pages": len(parsed.pages),
+        "scanned_pages": list(parsed.scanned),
+        "ocr_pages": list(parsed.ocr),
+        "earlier": [],
     }

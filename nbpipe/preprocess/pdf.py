@@ -19,7 +19,8 @@ from typing import NamedTuple
 import pypdfium2
 from pypdfium2 import raw
 
-from nbpipe.preprocess.parsed import Parsed, cause, judged
+from nbpipe.preprocess.options import Options
+from nbpipe.preprocess.parsed import Parsed, cause, first_pages, judged
 from nbpipe.preprocess.spacing import Glyphs, Spacing
 
 _LOCKED = "it opens only with a password"
@@ -33,38 +34,40 @@ class _Page(NamedTuple):
     glyphs: Glyphs | None = None  # read only if spaces may be missing
 
 
-def read_pdf(path: Path) -> Parsed:
+def read_pdf(path: Path, options: Options) -> Parsed:
     """Read a PDF with the first parser that can; one that opens with an empty password is read like any other."""
     try:
         with pypdfium2.PdfDocument(path.absolute()) as document:
-            return _with_pdfium(document)
+            return _with_pdfium(document, options)
     except MemoryError:
         raise
     except pypdfium2.PdfiumError as error:
         if error.err_code == raw.FPDF_ERR_PASSWORD:
             return Parsed("encrypted", _LOCKED, "pdfium")
-        parsed = _with_pypdf(path, f"pdfium: {_refusal(error)}")
+        parsed = _with_pypdf(path, options, f"pdfium: {_refusal(error)}")
         if error.err_code == raw.FPDF_ERR_SECURITY and parsed.status == "unreadable":
             return replace(parsed, status="encrypted")
         return parsed
     except Exception as error:
-        return _with_pypdf(path, f"pdfium: {cause(error, path)}")
+        return _with_pypdf(path, options, f"pdfium: {cause(error, path)}")
 
 
-def _with_pdfium(document: pypdfium2.PdfDocument) -> Parsed:
+def _with_pdfium(document: pypdfium2.PdfDocument, options: Options) -> Parsed:
     spacing = Spacing()
     failed: list[int] = []
-    pages = list(_texts(document, spacing, failed))
+    count = min(len(document), options.max_pages)
+    pages = list(_texts(document, count, spacing, failed))
     if len(failed) == len(pages):
         raise pypdfium2.PdfiumError(_failures(failed, len(pages)))
     parser = "pdfium+gaps" if spacing.glued else "pdfium"
-    return judged(pages, parser, _scan(len(pages)), _failures(failed, len(pages)))
+    notes = [_failures(failed, len(pages)), first_pages(count, len(document)) if count < len(document) else ""]
+    return judged(pages, parser, _scan(len(pages)), "; ".join(filter(None, notes)))
 
 
-def _texts(document: pypdfium2.PdfDocument, spacing: Spacing, failed: list[int]) -> Iterator[str]:
+def _texts(document: pypdfium2.PdfDocument, count: int, spacing: Spacing, failed: list[int]) -> Iterator[str]:
     """Yield the text of each page; the first wait until it is settled whether the document is glued."""
     waiting: list[_Page] = []
-    for number in range(len(document)):
+    for number in range(count):
         try:
             page = _load(document, number, boxed=spacing.glued or not spacing.settled)
         except pypdfium2.PdfiumError:
@@ -151,7 +154,7 @@ def _box() -> Callable[[int, int, int], None]:
     return ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(address)
 
 
-def _with_pypdf(path: Path, refusal: str) -> Parsed:
+def _with_pypdf(path: Path, options: Options, refusal: str) -> Parsed:
     import pypdf  # slow to load, seldom needed
 
     try:
@@ -160,14 +163,17 @@ def _with_pypdf(path: Path, refusal: str) -> Parsed:
             if reader.is_encrypted and not reader.decrypt(""):
                 return Parsed("encrypted", _LOCKED, "pypdf")
             failed: list[int] = []
-            pages = [_extract(reader, number, failed) for number in range(len(reader.pages))]
+            count = min(len(reader.pages), options.max_pages)
+            pages = [_extract(reader, number, failed) for number in range(count)]
+            cut = first_pages(count, len(reader.pages)) if count < len(reader.pages) else ""
     except MemoryError:
         raise
     except Exception as error:  # pypdf raises ten kinds of exception on broken files
         return Parsed("unreadable", f"{refusal}; pypdf: {cause(error, path)}")
     if len(failed) == len(pages):
         return Parsed("unreadable", f"{refusal}; pypdf: {_failures(failed, len(pages))}")
-    return judged(pages, "pypdf", _scan(len(pages)), _failures(failed, len(pages)))
+    notes = [_failures(failed, len(pages)), cut]
+    return judged(pages, "pypdf", _scan(len(pages)), "; ".join(filter(None, notes)))
 
 
 def _extract(reader: "pypdf.PdfReader", number: int, failed: list[int]) -> str:  # noqa: F821

@@ -23,6 +23,7 @@ from pathlib import Path
 from pebble import ProcessExpired, ProcessPool
 
 from nbpipe.preprocess.files import Document
+from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsers import Parsed, parse
 
 try:
@@ -34,14 +35,6 @@ _AHEAD = 4  # documents queued per worker: enough that none waits, few enough th
 _TRIES = 5  # times a document may be in flight when the pool breaks; then it is the likely cause
 _LOST = Parsed("crashed", "the parsers' pool broke each time this document was parsed")
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one document may take: seconds, and bytes of memory beyond what the parsers themselves hold."""
-
-    timeout: float
-    memory: int
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class Outcome:
 
 
 def parse_all(
-    documents: Iterable[Document], limits: Limits, workers: int, parser: Callable[[Path], Parsed] = parse
+    documents: Iterable[Document], options: Options, workers: int, parser: Callable[[Path, Options], Parsed] = parse
 ) -> Iterator[Outcome]:
     """Yield the outcome of each document as it comes, parsed by `workers` processes.
 
@@ -67,7 +60,7 @@ def parse_all(
     waiting, broken = iter(documents), Counter[str]()
     while True:
         lost: dict[str, Document] = {}
-        yield from _parse_in_flight(waiting, lost, limits, workers, parser)
+        yield from _parse_in_flight(waiting, lost, options, workers, parser)
         if not lost:
             return
         broken.update(lost.keys())
@@ -78,9 +71,9 @@ def parse_all(
 def _parse_in_flight(
     waiting: Iterator[Document],
     lost: dict[str, Document],
-    limits: Limits,
+    options: Options,
     workers: int,
-    parser: Callable[[Path], Parsed],
+    parser: Callable[[Path, Options], Parsed],
 ) -> Iterator[Outcome]:
     """Yield outcomes from one pool until all have come or it breaks; `lost` then holds the documents in flight."""
     flying: dict[Future, Document] = {}
@@ -90,7 +83,7 @@ def _parse_in_flight(
         while True:
             for document in islice(waiting, workers * _AHEAD - len(flying)):
                 lost[document.id] = document
-                flying[pool.schedule(examine, args=[document, limits, parser], timeout=limits.timeout)] = document
+                flying[pool.schedule(examine, args=[document, options, parser], timeout=options.timeout)] = document
             if not flying:
                 return
             for future in flying:
@@ -98,7 +91,7 @@ def _parse_in_flight(
                     begun.setdefault(future, time.monotonic())
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
                 seconds = time.monotonic() - begun.pop(future, time.monotonic())
-                outcome = _outcome(flying.pop(future), future, limits, seconds)
+                outcome = _outcome(flying.pop(future), future, options, seconds)
                 del lost[outcome.id]
                 yield outcome
     except RuntimeError:  # BrokenProcessPool from a future, its parent class from schedule
@@ -117,16 +110,16 @@ def _context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _outcome(document: Document, future: Future, limits: Limits, seconds: float) -> Outcome:
+def _outcome(document: Document, future: Future, options: Options, seconds: float) -> Outcome:
     """Return what a worker found; where it was killed or died, the row that says so."""
     try:
         return future.result()
     except BrokenProcessPool:
         raise
     except TimeoutError:
-        return _dead(document, Parsed("timeout", f"took longer than {limits.timeout:g} s"), seconds)
+        return _dead(document, Parsed("timeout", f"took longer than {options.timeout:g} s"), seconds)
     except ProcessExpired as death:
-        reason = f"the parser's process died ({_cause(death.exitcode)}; memory limit {limits.memory / 1e9:g} GB)"
+        reason = f"the parser's process died ({_cause(death.exitcode)}; memory limit {options.memory / 1e9:g} GB)"
         return _dead(document, Parsed("crashed", reason), seconds)
     except Exception as error:  # whatever else a parser may do costs its own row
         return _dead(document, Parsed("crashed", f"{type(error).__name__} in the parser"), seconds)
@@ -142,11 +135,11 @@ def _cause(exitcode: int | None) -> str:
     return f"exit code {exitcode}"
 
 
-def examine(document: Document, limits: Limits, parser: Callable[[Path], Parsed]) -> Outcome:
-    """Parse one document in this process, within `limits.memory`."""
+def examine(document: Document, options: Options, parser: Callable[[Path, Options], Parsed]) -> Outcome:
+    """Parse one document in this process, within `options.memory`."""
     began = time.monotonic()
     _forget_peak()
-    parsed = _unfit(document) or _parse_within(document, limits, parser)
+    parsed = _unfit(document) or _parse_within(document, options, parser)
     sha256 = _sha256(document.path)
     return Outcome(document.id, sha256, document.bytes, parsed, time.monotonic() - began, _peak())
 
@@ -159,12 +152,12 @@ def _unfit(document: Document) -> Parsed | None:
     return Parsed("unreadable", reason if os.path.lexists(document.path) else "the file has vanished")
 
 
-def _parse_within(document: Document, limits: Limits, parser: Callable[[Path], Parsed]) -> Parsed:
-    _limit_memory(limits.memory)
+def _parse_within(document: Document, options: Options, parser: Callable[[Path, Options], Parsed]) -> Parsed:
+    _limit_memory(options.memory)
     try:
-        return parser(document.path)
+        return parser(document.path, options)
     except MemoryError:
-        return Parsed("crashed", f"needed more than the memory limit of {limits.memory / 1e9:g} GB")
+        return Parsed("crashed", f"needed more than the memory limit of {options.memory / 1e9:g} GB")
     finally:
         _limit_memory(None)
 

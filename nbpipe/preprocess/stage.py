@@ -17,10 +17,11 @@ from nbpipe.audit import Receipt, Stamp, read_receipt, write_receipt
 from nbpipe.config import DEMO, Preprocess, resolve
 from nbpipe.preprocess import demo
 from nbpipe.preprocess.files import Document, list_documents
+from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsers import parser_version
 from nbpipe.preprocess.parts import Parts, gather
 from nbpipe.preprocess.plan import Plan, agree
-from nbpipe.preprocess.sandbox import Limits, parse_all
+from nbpipe.preprocess.sandbox import parse_all
 from nbpipe.progress import progress
 from nbpipe.records import LEDGER, PART, STATUSES, read_table
 from nbpipe.run import Run
@@ -45,9 +46,9 @@ class Shard(Shown):
         return self.config.workers or cores()
 
     @property
-    def limits(self) -> Limits:
-        """What one document may take."""
-        return Limits(self.config.timeout, int(self.config.memory))
+    def options(self) -> Options:
+        """How a document is read, and what it may take."""
+        return Options.of(self.config.model_dump())
 
     @cached_property
     def parts(self) -> Parts:
@@ -102,7 +103,7 @@ def estimate(shard: Shard) -> Estimate:
     """Parse a few documents, drawn across the sizes, and scale their seconds to the whole shard's processes."""
     by_size = sorted(shard.documents, key=lambda document: document.bytes)
     step = max(1, len(by_size) // _SAMPLE)
-    seconds = [outcome.seconds for outcome in parse_all(by_size[step // 2 :: step], shard.limits, shard.workers)]
+    seconds = [outcome.seconds for outcome in parse_all(by_size[step // 2 :: step], shard.options, shard.workers)]
     mean = sum(seconds) / len(seconds) if seconds else 0.0
     return Estimate(mean * len(by_size) / shard.workers, len(seconds))
 
@@ -173,7 +174,7 @@ def parse_shard(shard: Shard) -> Parsing:
     if not parts.finished():
         lacking = parts.lacking()
         documents = [document for group in lacking.values() for document in group]
-        outcomes = progress(parse_all(documents, shard.limits, shard.workers), total=len(documents))
+        outcomes = progress(parse_all(documents, shard.options, shard.workers), total=len(documents))
         for index, whole in gather(lacking, outcomes):
             parts.write(index, whole)
         parts.close()

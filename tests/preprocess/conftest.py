@@ -13,7 +13,7 @@ PARSERS = '''
 import ctypes, os, sys, time
 from nbpipe.preprocess.parsers import Parsed
 
-def by_name(path):
+def by_name(path, options):
     """Do what the first word of the file's name says; read it as text otherwise."""
     deed = globals().get("do_" + path.name.split("-")[0])
     if deed:

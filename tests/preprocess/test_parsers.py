@@ -11,6 +11,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from nbpipe.preprocess import markup, parsers
+from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsed import cause
 from nbpipe.preprocess.parsers import Parsed, parse, parser_version
 
@@ -87,7 +88,7 @@ def test_a_file_that_cannot_be_opened_is_unreadable(tmp_path: Path, name: str) -
 def test_what_a_parser_raises_is_a_reason_without_folders_and_addresses(
     parsed: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: Path) -> None:
+    def fail(path: Path, options: Options) -> None:
         raise RuntimeError(f"{path}:\n object at 0x7f00deadbeef {140123456789012}")
 
     monkeypatch.setattr(parsers, "_read_text", fail)
@@ -100,7 +101,7 @@ def test_a_reason_holds_no_folder_of_a_relative_path_either() -> None:
 
 
 def test_memory_errors_are_left_to_the_caller(parsed: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path) -> None:
+    def fail(path: Path, options: Options) -> None:
         raise MemoryError
 
     monkeypatch.setattr(parsers, "_read_text", fail)
@@ -111,7 +112,7 @@ def test_memory_errors_are_left_to_the_caller(parsed: Callable, monkeypatch: pyt
 def test_parsers_are_kept_quiet(
     parsed: Callable, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def chatter(path: Path) -> Parsed:
+    def chatter(path: Path, options: Options) -> Parsed:
         logging.getLogger("pypdf").warning("odd")
         warnings.warn("odd", stacklevel=1)
         return Parsed("ok")

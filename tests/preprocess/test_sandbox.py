@@ -12,13 +12,14 @@ import pytest
 from pebble import ProcessPool
 
 from nbpipe.preprocess.files import Document
-from nbpipe.preprocess.sandbox import Limits, Outcome, parse_all
+from nbpipe.preprocess.options import Options
+from nbpipe.preprocess.sandbox import Outcome, parse_all
 
-LIMITS = Limits(timeout=2, memory=300_000_000)
+OPTIONS = Options(timeout=2, memory=300_000_000)
 
 
 def outcomes(documents: list[Document], parsers: ModuleType, workers: int = 2) -> dict[str, Outcome]:
-    return {outcome.id: outcome for outcome in parse_all(documents, LIMITS, workers, parsers.by_name)}
+    return {outcome.id: outcome for outcome in parse_all(documents, OPTIONS, workers, parsers.by_name)}
 
 
 @pytest.mark.parametrize(

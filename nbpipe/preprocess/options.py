@@ -1,0 +1,40 @@
+"""How one document is read, and what it may take: the same words as the parameters of the preprocess stage.
+
+Unusual: the defaults stand here a second time, since a parser's process starts faster without the config's library; a
+test holds them equal. Passwords travel as the place of a file that an environment variable names, never as values, so
+that none can get into a config, a notebook, a ledger or a log.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+PASSWORDS = "NBPIPE_PASSWORDS"  # names a file with one password a line
+MOST_TEXT = 20_000_000  # characters kept of a document, so that a part of a hundred fits Arrow's 2 GB of text
+
+
+@dataclass(frozen=True)
+class Options:
+    """Limits of one document, and how it is read.
+
+    timeout: seconds. memory: bytes beyond what the parsers hold. max_pages: pages read. max_bytes: size of a file that
+    is opened. ocr: "off" or "auto". ocr_languages: as Tesseract takes them. passwords: a file with one a line.
+    """
+
+    timeout: float = 60
+    memory: int = 2_000_000_000
+    max_pages: int = 10_000
+    max_bytes: int = 500_000_000
+    ocr: str = "off"
+    ocr_languages: str = "eng"
+    passwords: Path | None = None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """Return the options that a config's values give, and the passwords that the environment names."""
+        place = os.environ.get(PASSWORDS)
+        names = cls.__dataclass_fields__.keys() - {"passwords"}
+        given = {name: settings[name] for name in names}
+        return cls(**given, passwords=Path(place).expanduser().absolute() if place else None)
