@@ -16,6 +16,7 @@ from nbpipe.errors import RequestError, nearest
 from nbpipe.shown import Sentence, Shown, Table
 
 DEMO = "runs/demo-documents"
+STATUSES = ("ok", "empty", "encrypted", "unreadable", "timeout", "crashed", "too_large", "unsupported")
 _NUMBERS = {int: re.compile(r"[+-]?[0-9]+"), float: re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?")}
 
 
@@ -141,8 +142,16 @@ class Preprocess(Config):
         "", description="statuses to parse again with these options, such as 'timeout,crashed'; empty: none"
     )
 
+    @property
+    def statuses(self) -> list[str]:
+        """The statuses to parse again, each once."""
+        return list(dict.fromkeys(filter(None, (word.strip() for word in self.retry.split(",")))))
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        for status in set(self.statuses) - set(STATUSES):
+            hint = nearest(status, STATUSES)
+            raise ValueError(f"retry = {status!r}: no such status{hint} (accepted: {', '.join(STATUSES)})")
         if not 0 <= self.shard < self.num_shards:
             raise ValueError(
                 f"shard = {self.shard}: accepted is 0 <= shard < num_shards, and num_shards is {self.num_shards}"
