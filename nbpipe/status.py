@@ -1,12 +1,11 @@
 """How far a run is, read from its folder alone, so it works on any machine that sees the folder."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from nbpipe.audit import Receipt, find_receipt
 from nbpipe.errors import RequestError, WorkError
-from nbpipe.run import Run
+from nbpipe.run import Run, planned
 from nbpipe.shown import Sentence, Shown, Table
 
 
@@ -42,13 +41,10 @@ def read_status(run: Run) -> Status:
 
 
 def _expected(run: Run) -> list[tuple[int, int]]:
-    try:
-        total = json.loads(run.plan.read_bytes())["num_shards"]
-        return [(index, total) for index in range(total)]
-    except (FileNotFoundError, NotADirectoryError):
-        raise RequestError(f"run = {run.folder.name!r}: no run folder (it holds no plan.json)") from None
-    except (ValueError, KeyError, TypeError):
-        raise WorkError("plan.json: damaged; restore it, or start a new run folder") from None
+    total = planned(run)
+    if total is None:
+        raise RequestError(f"run = {run.folder.name!r}: no run folder (it holds no plan.json)")
+    return [(index, total) for index in range(total)]
 
 
 def _shard(run: Run, index: int, total: int) -> Stage:
