@@ -22,7 +22,7 @@ from nbpipe.errors import RequestError, WorkError, nearest
 from nbpipe.execute import Execution, Job
 from nbpipe.preprocess.plan import Plan
 from nbpipe.preprocess.stage import cores, open_shard
-from nbpipe.run import Run, sweep
+from nbpipe.run import Run, planned, sweep
 from nbpipe.status import read_status
 
 CONFIGS: dict[str, type[Config]] = {"preprocess": Preprocess, "train": Train, "explain": Explain}
@@ -40,8 +40,9 @@ def run_all(given: dict[str, Any]) -> Run:
 
     from nbpipe.train.labels import csv_labels
 
-    stages = share_out(_as_planned(given))
-    config = Preprocess(**stages["preprocess"])
+    stages = share_out(given)
+    stages["preprocess"] = _as_planned(stages["preprocess"])
+    config = Preprocess(**stages["preprocess"] | {"shard": 0})
     for stage in ("train", "explain"):  # judged now, with a folder that is there in place of the run to come
         CONFIGS[stage](**stages[stage] | {"run": Path.cwd()})
     shard, run = open_shard(config), Run(config.run)
@@ -57,12 +58,13 @@ def run_all(given: dict[str, Any]) -> Run:
     return run
 
 
-def _as_planned(given: dict[str, Any]) -> dict[str, Any]:
-    """Take the number of shards from the run's plan where it is not given."""
-    plan = Run(given["run"]).plan
-    if "num_shards" in given or not plan.exists():
-        return given
-    return given | {"num_shards": Plan.decode(plan.read_bytes()).num_shards}
+def _as_planned(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Take the number of shards from the run's plan where it is not given, else 1.
+
+    A scheduler is not asked: all shards run here, also inside one task of an array.
+    """
+    total = parameters.get("num_shards")
+    return parameters | {"num_shards": total if total is not None else planned(Run(parameters["run"])) or 1}
 
 
 def share_out(given: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ Unusual: no file is ever written in place. It gets a temporary name beside its o
 so a reader on another machine sees all of it or nothing.
 """
 
+import json
 import os
 import re
 import secrets
@@ -84,6 +85,19 @@ def shard_numbers(name: str) -> tuple[int, int] | None:
     """Return (shard, num_shards) of a shard folder's name, or None for any other name."""
     match = re.fullmatch(r"(\d{5})-of-(\d{5})", name)
     return (int(match[1]), int(match[2])) if match else None
+
+
+def planned(run: Run) -> int | None:
+    """Return the number of shards in the run's plan, None where it has none; raise WorkError for a damaged plan."""
+    try:
+        total = json.loads(run.plan.read_bytes())["num_shards"]
+        if total in range(1, 100_000):
+            return int(total)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise WorkError("plan.json: damaged; restore it, or start a new run folder")
 
 
 @contextmanager
