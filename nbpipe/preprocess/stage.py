@@ -224,5 +224,5 @@ def finish(parsing: Parsing, stamp: Stamp) -> Receipt:
         elif not parts.finished():
             write_receipt(parts.folder, "preprocess", stamp, **facts)
         parts.drop_fragments()
-        release(parts.folder)
+    release(parts.folder)
     return read_receipt(parts.folder)
