@@ -87,9 +87,12 @@ EXPLANATIONS = pa.schema(
 )
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a table as Parquet, whole or not at all; the same rows give the same bytes."""
-    with replacing(path) as draft:
+def write_table(path: Path, table: pa.Table, lasting: bool = True) -> None:
+    """Write a table as Parquet, whole or not at all; the same rows give the same bytes.
+
+    lasting: whether it must survive a power failure.
+    """
+    with replacing(path, lasting) as draft:
         pq.write_table(table, draft, compression="zstd", write_statistics=False)
 
 

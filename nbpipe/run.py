@@ -101,15 +101,20 @@ def planned(run: Run) -> int | None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it to the disk and rename it, on failure remove it."""
+def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success flush it to the disk and rename it, on failure remove it.
+
+    lasting: whether it must survive a power failure; a note that is proven before it is believed need not.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}"[:250])
     try:
         yield draft
-        flush(draft)
+        if lasting:
+            flush(draft)
         draft.replace(path)
-        flush(path.parent)
+        if lasting:
+            flush(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 

@@ -106,11 +106,12 @@ class Parts:
         """Write one part, then the fragment that vouches for it."""
         table = table_of(outcomes)
         write_table(self.path(index), part_rows(table))
-        write_table(self.fragment(index), self._vouch(ledger_rows(table), part=digest(self.path(index))))
+        vouched = self._vouch(ledger_rows(table), part=digest(self.path(index)))
+        write_table(self.fragment(index), vouched, lasting=False)
 
     def keep(self, outcomes: list[Outcome]) -> None:
         """Keep documents of unfinished parts, in place of those kept before."""
-        write_table(self.folder / _UNFINISHED, self._vouch(table_of(outcomes)))
+        write_table(self.folder / _UNFINISHED, self._vouch(table_of(outcomes)), lasting=False)
 
     def kept(self) -> list[Outcome]:
         """Return the documents of unfinished parts that an earlier attempt kept."""

@@ -81,7 +81,7 @@ class _Worker:
     def __init__(self, options: Options, parser: Parser, ends: DefaultSelector) -> None:
         self._options, self._parser, self._ends = options, parser, ends
         self._process: multiprocessing.process.BaseProcess | None = None
-        self._starts = 0
+        self._starts = self._load = 0
         self.queue: deque[Document] = deque()
 
     @property
@@ -92,12 +92,12 @@ class _Worker:
     def take(self, waiting: deque[Document], crew: int) -> None:
         """Hand over what is next: one document to a process without any, more only while they are small and many."""
         if not self.queue:
-            self._since = _now()
-        given, load = [], sum(map(_weight, self.queue))
-        while waiting and (not self.queue or (len(waiting) > crew and self._has_room(load + _weight(waiting[0])))):
+            self._since, self._load = _now(), 0
+        given = []
+        while waiting and (not self.queue or (len(waiting) > crew and self._has_room(_weight(waiting[0])))):
             given.append(waiting.popleft())
             self.queue.append(given[-1])
-            load += _weight(given[-1])
+            self._load += _weight(given[-1])
         if self.queue and not self._process:
             self._start()
             given = list(self.queue)
@@ -105,8 +105,8 @@ class _Worker:
             with suppress(OSError):  # it has just died, which is heard soon; its documents go to the next process
                 self._pipe.send(given)
 
-    def _has_room(self, load: int) -> bool:
-        return len(self.queue) < _AHEAD and load < _AHEAD_BYTES
+    def _has_room(self, weight: int) -> bool:
+        return len(self.queue) < _AHEAD and self._load + weight < _AHEAD_BYTES
 
     def _start(self) -> None:
         context = _context()
@@ -132,7 +132,7 @@ class _Worker:
             if not goes_on:
                 self.kill()
             if outcome and self.queue:
-                self.queue.popleft()
+                self._load -= _weight(self.queue.popleft())
                 yield outcome
         if died and self._process:
             yield from self._fail(None)

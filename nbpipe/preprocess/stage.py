@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 from nbpipe.audit import Receipt, Stamp, read_receipt, write_receipt
 from nbpipe.claim import claimed, release
 from nbpipe.config import DEMO, STATUSES, Preprocess, resolve
-from nbpipe.preprocess import demo
 from nbpipe.preprocess.again import Again, roll_forward
 from nbpipe.preprocess.attempt import fill, terminable
 from nbpipe.preprocess.files import Document, list_documents
@@ -97,6 +96,8 @@ def open_shard(config: Preprocess) -> Shard:
     """
     warm_up()
     if config.documents == resolve(DEMO):
+        from nbpipe.preprocess import demo  # its libraries would slow every other start
+
         demo.make(config.documents)
     documents = list_documents(config.documents)
     with writing(config.run):

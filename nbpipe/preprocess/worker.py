@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ except ImportError:  # Windows has no limits of this kind
 Parser = Callable[[Path, Options], Parsed]
 
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
+_SMALL = 1 << 18  # bytes
 _GROWN = 0.25  # of the memory limit: a process that keeps more than this between documents is replaced
 
 
@@ -84,8 +86,11 @@ def examine(document: Document, options: Options, parser: Parser) -> Outcome:
 def sha256(path: Path, options: Options) -> str:
     """Return the digest of a file's bytes, or nothing where it cannot be read or is larger than what is opened."""
     with suppress(OSError):
-        if path.is_file() and path.stat().st_size <= options.max_bytes:
+        state = path.stat()
+        if stat.S_ISREG(state.st_mode) and state.st_size <= options.max_bytes:
             with path.open("rb") as file:
+                if state.st_size <= _SMALL:  # spares the large buffer of file_digest
+                    return hashlib.sha256(file.read()).hexdigest()
                 return hashlib.file_digest(file, "sha256").hexdigest()
     return ""
 
