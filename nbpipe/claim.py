@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from nbpipe.errors import NbpipeError, WorkError
+from nbpipe.errors import NbpipeError, StoppedError, WorkError
 
 BEAT = 5.0  # seconds between two signs of life
 SILENT = 60.0  # seconds without one until others may take over
@@ -140,7 +140,8 @@ def claimed(folder: Path) -> Iterator[Work]:
     try:
         yield work
     except BaseException as error:
-        state = "failed" if isinstance(error, Exception) else "stopped"
+        stopped = isinstance(error, StoppedError) or not isinstance(error, Exception)
+        state = "stopped" if stopped else "failed"
         reason = str(error) if isinstance(error, NbpipeError) else type(error).__name__
         raise
     finally:

@@ -158,7 +158,7 @@ def _failure(book: nbformat.NotebookNode | None, complaint: str) -> str:
     if errors:
         return (
             errors[0].evalue
-            if errors[0].ename in ("RequestError", "WorkError")
+            if errors[0].ename in ("RequestError", "WorkError", "StoppedError")
             else f"{errors[0].ename}: {errors[0].evalue}"
         )
     lines = complaint.strip().splitlines()

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 import pyarrow as pa
 
 from nbpipe.claim import Work
-from nbpipe.errors import WorkError
+from nbpipe.errors import StoppedError
 from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.parts import Gathering, Parts
 from nbpipe.preprocess.worker import Outcome
@@ -27,7 +27,7 @@ _KEEP_SHARE = 0.05  # of all time is spent on that, at most
 def fill(parts: Parts, parse: Callable[[list[Document]], Iterator[Outcome]], work: Work) -> None:
     """Make what `parts` still lack, and their ledger.
 
-    parse: gives the outcome of each document, in any order. Raises WorkError on SIGTERM, and where another process has
+    parse: gives the outcome of each document, in any order. Raises StoppedError on SIGTERM, WorkError where another process has
     taken over; then, and on any other error, what was finished is kept first.
     """
     lacking = parts.lacking()
@@ -81,13 +81,13 @@ class _Keeper:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Turn SIGTERM into a WorkError inside; only the main thread can, elsewhere nothing changes."""
+    """Turn SIGTERM into a StoppedError inside; only the main thread can, elsewhere nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(*_: object) -> None:
-        raise WorkError("stopped by SIGTERM; what was finished is kept, and the same command goes on from there")
+        raise StoppedError("stopped by SIGTERM; what was finished is kept, and the same command goes on from there")
 
     before = signal.signal(signal.SIGTERM, stop)
     try:

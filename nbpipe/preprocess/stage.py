@@ -201,7 +201,7 @@ def parse_shard(shard: Shard) -> Parsing:
 
     A shard made from another plan or by other parsers, or damaged since, is parsed anew; one that is finished is only
     read, save for documents that config.retry asks for again. While another process is at the shard, it is waited for.
-    Raises WorkError where the run folder cannot be written, or on SIGTERM; what was finished is kept then.
+    Raises WorkError where the run folder cannot be written, StoppedError on SIGTERM; what was finished is kept then.
     """
     began, parts, again = time.monotonic(), shard.parts, shard.again
     with terminable(), writing(shard.config.run), claimed(parts.folder) as work:
