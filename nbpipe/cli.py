@@ -141,7 +141,10 @@ def retry(run: Path, statuses: str, timeout: str | None, memory: str | None, par
     from nbpipe.pipeline import retry_run
 
     given = {"timeout": timeout, "memory": memory, **parameters}
-    for line in retry_run(Run(run), statuses, {name: value for name, value in given.items() if value is not None}):
+    lines = retry_run(Run(run), statuses, {name: value for name, value in given.items() if value is not None})
+    if lines:
+        click.echo("some shards are missing; to run them:", err=True)
+    for line in lines:
         click.echo(line)
 
 

@@ -27,8 +27,8 @@ _KEEP_SHARE = 0.05  # of all time is spent on that, at most
 def fill(parts: Parts, parse: Callable[[list[Document]], Iterator[Outcome]], work: Work) -> None:
     """Make what `parts` still lack, and their ledger.
 
-    parse: gives the outcome of each document, in any order. Raises StoppedError on SIGTERM, WorkError where another process has
-    taken over; then, and on any other error, what was finished is kept first.
+    parse: gives the outcome of each document, in any order. Raises StoppedError on SIGTERM, WorkError where another
+    process has taken over; then, and on any other error, what was finished is kept first.
     """
     lacking = parts.lacking()
     gathering, done = Gathering(lacking), parts.done(lacking)
