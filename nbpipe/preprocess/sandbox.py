@@ -30,6 +30,7 @@ __all__ = ["Outcome", "parse_all", "warm_up"]
 _AHEAD, _AHEAD_BYTES = 32, 1 << 16  # documents handed over at once; their names must fit a pipe, so that none blocks
 _STARTS = 3  # processes in a row that may die before they are ready
 _START = 120  # seconds that a process may take to be ready
+_DYING = 0.5  # seconds that a process which closed its pipe may take to end
 _JOIN = 5  # seconds to wait for a killed process; one that hangs in the kernel is left to it
 _now = time.monotonic
 
@@ -145,14 +146,17 @@ class _Worker:
     def _fail(self, verdict: Parsed | None) -> Iterator[Outcome]:
         """End the process; its first document gets the verdict, or without one the row of a process that died."""
         seconds, process = _now() - self._since, self._process
+        if not verdict:
+            process.join(_DYING)  # its pipe may end before it does
+        cause = _cause(process.exitcode)
         self.kill()
         if self._ready and self.queue:
             document = self.queue.popleft()
             digest = sha256(document.path, self._options)
-            parsed = verdict or Parsed("crashed", f"the parser's process died ({_cause(process)}; {self._limit})")
+            parsed = verdict or Parsed("crashed", f"the parser's process died ({cause}; {self._limit})")
             yield Outcome(document.id, digest, document.bytes, parsed, seconds, 0)
         elif self._starts >= _STARTS:
-            raise WorkError(f"the parsers' process cannot be started ({_cause(process)}); what was done is kept")
+            raise WorkError(f"the parsers' process cannot be started ({cause}); what was done is kept")
 
     @property
     def _limit(self) -> str:
@@ -172,9 +176,10 @@ class _Worker:
         self._process = None
 
 
-def _cause(process: multiprocessing.process.BaseProcess) -> str:
-    code = process.exitcode
-    with suppress(ValueError, TypeError):
+def _cause(code: int | None) -> str:
+    if code is None:
+        return "it closed its way back"
+    with suppress(ValueError):
         return signal.Signals(-code).name
     return f"exit code {code}"
 
