@@ -14,9 +14,10 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from selectors import EVENT_READ, DefaultSelector
+from types import ModuleType
 
 from nbpipe.errors import WorkError
 from nbpipe.preprocess.files import Document
@@ -113,7 +114,8 @@ class _Worker:
         context = _context()
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, self._options, self._parser), daemon=True)
-        self._process.start()
+        with _without_main():
+            self._process.start()
         theirs.close()
         self._ends.register(self._pipe, EVENT_READ, self)
         self._ends.register(self._process.sentinel, EVENT_READ, self)
@@ -174,6 +176,16 @@ class _Worker:
         self._process.join(_JOIN)
         self._pipe.close()
         self._process = None
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the program that runs from a process that starts: it would be loaded there again, for nothing."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _cause(code: int | None) -> str:

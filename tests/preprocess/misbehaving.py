@@ -3,6 +3,7 @@
 import ctypes
 import os
 import re
+import resource
 import subprocess
 import sys
 import threading
@@ -18,6 +19,12 @@ def by_name(path: Path, options: Options) -> Parsed:
     deed = globals().get("do_" + path.name.split("-")[0])
     found = deed(path) if deed else None
     return found or Parsed("ok", "", "made", [path.read_text()])
+
+
+def slowly(path: Path, options: Options) -> Parsed:
+    """Read a document as usual, after a while."""
+    time.sleep(0.05)
+    return parse(path, options)
 
 
 def do_slow(path: Path) -> None:
@@ -63,8 +70,9 @@ def do_recurse(path: Path) -> None:
 
 def do_dive(path: Path) -> None:
     sys.setrecursionlimit(1 << 30)
+    resource.setrlimit(resource.RLIMIT_STACK, (1 << 23, resource.getrlimit(resource.RLIMIT_STACK)[1]))
     nested = []
-    for _ in range(1 << 20):
+    for _ in range(1 << 18):
         nested = [nested]
     repr(nested)
 

@@ -44,7 +44,7 @@ def outcomes(
         ("recurse", "crashed", "RecursionError"),
         ("dive", "crashed", "SIGSEGV"),
         ("raise", "crashed", "AssertionError"),
-        ("deaf", "crashed", "it closed its way back"),
+        ("deaf", "crashed", "the parser's process died"),
         ("nothing", "crashed", "AttributeError"),
         ("grow", "unreadable", "the file changed while it was read"),
         ("vanish", "unreadable", "the file vanished while it was read"),
