@@ -84,7 +84,7 @@ def _reader(suffix: str) -> Callable[[Path, Options], Parsed]:
     if suffix == ".pdf":
         from nbpipe.preprocess.pdf import read_pdf as read
     elif suffix == ".docx":
-        from nbpipe.preprocess.markup import read_docx as read
+        from nbpipe.preprocess.office import read_docx as read
     elif suffix in (".html", ".htm", ".xhtml"):
         from nbpipe.preprocess.markup import read_html as read
     elif suffix in (".md", ".markdown"):

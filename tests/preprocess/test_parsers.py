@@ -10,7 +10,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
-from nbpipe.preprocess import markup, parsers
+from nbpipe.preprocess import package, parsers
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsed import cause
 from nbpipe.preprocess.parsers import Parsed, parse, parser_version
@@ -303,7 +303,7 @@ def test_a_docx_of_broken_xml_is_unreadable(docx: Callable) -> None:
 
 
 def test_a_docx_that_unpacks_without_end_is_unreadable(docx: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(markup, "_LARGEST", 10_000)
+    monkeypatch.setattr(package, "_LARGEST", 10_000)
     row = docx(document=paragraph("a" * 20_000))
     assert row.status == "unreadable"
     assert "would unpack" in row.reason
