@@ -7,6 +7,7 @@ at entities that grow without end and opens no other file.
 
 import io
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from posixpath import dirname, join, normpath
 from typing import IO
@@ -89,6 +90,7 @@ def elements(archive: ZipFile, part: str, starts: bool = False) -> Iterator[tupl
             yield event, local(element.tag), element
 
 
+@lru_cache(maxsize=1024)  # millions of elements bear a few dozen names
 def local(name: str) -> str:
     """Return the name of an element or attribute without its namespace."""
     return name.rpartition("}")[2]

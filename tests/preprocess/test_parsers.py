@@ -124,12 +124,13 @@ def test_parsers_are_kept_quiet(
 
 
 def test_the_version_names_every_library_that_shapes_text() -> None:
-    for name in ("pypdfium2", "pypdf", "selectolax", "charset-normalizer", "text-"):
+    for name in ("pypdfium2", "pypdf", "selectolax", "charset-normalizer", "striprtf", "text-"):
         assert name in parser_version()
 
 
 def test_loading_the_parsers_loads_no_heavy_library() -> None:
     heavy = {"torch", "polars", "pyarrow", "numpy", "pypdf", "pypdfium2", "selectolax", "charset_normalizer"}
+    heavy |= {"xml", "striprtf", "msoffcrypto"}
     code = f"import sys, nbpipe.preprocess.parsers; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
