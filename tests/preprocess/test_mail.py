@@ -74,6 +74,12 @@ def test_attachments_are_named_and_not_opened(read: Callable) -> None:
     ]
 
 
+def test_a_text_with_a_file_name_is_attached_even_if_nothing_says_so(read: Callable) -> None:
+    made = mail()
+    made.set_content("unseen", disposition="inline", filename="notes.txt")
+    assert read(made).pages == ["Subject: A plan\nAttachment: notes.txt"]
+
+
 def test_what_is_attached_to_the_form_that_is_not_read_is_named(read: Callable) -> None:
     made = mail()
     made.set_content("plain")
