@@ -6,8 +6,10 @@ does not turn into another word. Ligatures are spelt out, so that "ﬁnd" and "f
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from nbpipe.preprocess.passwords import redacted
 
 _ODD = re.compile("\xad\n?|[\x00-\x08\x0b-\x1f\x7f-\x9f\ufb00-\ufb06\ufeff\ufffe\uffff\ud800-\udfff]")
 _SPELT = {
@@ -57,13 +59,18 @@ def judged(pages: Sequence[str], parser: str, lacks: str = "there is no text in 
     return Parsed("empty", "; ".join(filter(None, [lacks, note])), parser, pages)
 
 
+def noted(parsed: Parsed, note: str) -> Parsed:
+    """Return what was parsed with a note in front of its reason."""
+    return replace(parsed, reason="; ".join(filter(None, [note, parsed.reason])))
+
+
 def first_pages(kept: int, count: int) -> str:
     """Say that the limit on pages left some unread."""
     return f"only the first {kept:,} of {count:,} pages were read (max_pages)"
 
 
 def cause(error: BaseException, path: Path) -> str:
-    """Return an error as one line that is the same on every machine: no folders, no memory addresses."""
-    text = str(error).replace(str(path.absolute()), path.name).replace(str(path), path.name)
+    """Return an error as one line that is the same on every machine: no folders, no memory addresses, no passwords."""
+    text = redacted(str(error).replace(str(path.absolute()), path.name).replace(str(path), path.name))
     text = " ".join(_ADDRESS.sub("…", tidy(text)).replace("\ufffd", " ").split())
     return f"{type(error).__name__}: {text}"[:_LONGEST_REASON] if text else type(error).__name__
