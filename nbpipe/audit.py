@@ -140,7 +140,7 @@ def write_receipt(folder: Path, stage: str, stamp: Stamp, **facts: Any) -> Recei
 def _files(folder: Path) -> list[Path]:
     """List what a receipt vouches for; names that start with a dot are drafts and notes of unfinished work."""
     found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return sorted(path for path in found if path.name != RECEIPT)
+    return sorted(path for path in found if path != folder / RECEIPT)
 
 
 def read_receipt(folder: Path) -> Receipt:
