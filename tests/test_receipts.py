@@ -15,7 +15,7 @@ from nbpipe.errors import WorkError
 same = settings(derandomize=True, deadline=None, max_examples=30)  # the same on every machine; each flushes files
 STAMP = Stamp({"config": {}})
 names = st.text("ab1 _'\n漢ä", min_size=1, max_size=20)
-places = st.builds("{}{}".format, st.sampled_from(["", "pages/", ".hidden/"]), names)
+places = st.builds("{}{}".format, st.sampled_from(["", "pages/"]), names)
 folders = st.dictionaries(places | st.just(f"pages/{RECEIPT}"), st.binary(min_size=1, max_size=50), min_size=1)
 
 
