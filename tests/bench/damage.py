@@ -15,17 +15,21 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from originals import originals, zipped
 
+from nbpipe.preprocess.parsers import ACCEPTED
+
 Mutation = Callable[[bytes, random.Random], bytes]
 
 _LARGEST = 1 << 20  # bytes of a damaged file
-_PIECE = re.compile(rb"(?=\b\d{1,9} \d{1,9} obj\b)|(?<=endobj)|(?=PK[\1\3\5])|(?=<[a-z])")
+_PIECE = re.compile(rb"(?=\b\d{1,9} \d{1,9} obj\b)|(?<=endobj)|(?=PK[\1\3\5])|(?=<[a-z])|(?=\\par)|(?=--==)")
 _STREAM = re.compile(rb"(?<!end)stream\r?\n(.+?)\r?\n?endstream", re.DOTALL)
 _NUMBER = re.compile(rb"-?\d+")
 _TOLD = re.compile(rb"/(?:Length1?|Size|Prev|W|Index|First|N|Count|Width|Height|V|R|BitsPerComponent)\s*\[?\s*-?\d+")
 _PLACE = re.compile(rb"(?m)(?:startxref\s+\d+|^\d{10} \d{5} |\d+ 0 R)")
 _NUMBERS = (0, 1, -1, 255, 65_536, 2**31 - 1, 2**31, 2**32, 2**63, -(2**63), 10**30)
-_OPENERS = (b"<div>", b"<table><tr><td>", b"<b>", b"[", b"<<", b"(", b"q ", b"BT ", b"<w:p>", b"&lt;", b"<!--")
-_SUFFIXES = (".pdf", ".docx", ".html", ".xhtml", ".txt", ".md")
+_OPENERS = (
+    *(b"<div>", b"<table><tr><td>", b"<b>", b"<w:p>", b"&lt;", b"<!--"),
+    *(b"[", b"<<", b"(", b"q ", b"BT ", rb"{\b ", b"--==0==\n"),
+)
 
 
 def flip(data: bytes, rng: random.Random) -> bytes:
@@ -151,5 +155,5 @@ def damaged(index: int, seed: int) -> tuple[str, bytes]:
         data = flip(data, rng)
     stem, suffix = Path(original).stem, Path(original).suffix
     if rng.random() < 0.05:
-        suffix = rng.choice(_SUFFIXES)
+        suffix = rng.choice(ACCEPTED)
     return f"{index:05d}-{stem}{suffix}", data

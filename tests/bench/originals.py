@@ -10,6 +10,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from email.message import EmailMessage
 from functools import cache
 from unittest import mock
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
@@ -45,10 +46,9 @@ def originals() -> dict[str, bytes]:
             "unlocked": _drawn(_fonts, lock=StandardEncryption("", "owner", strength=128)),
         }
     pdfs |= {"ascii": _drawn(_text), "rewritten": _rewritten(fonts), "revised": _revised(plain), "packed": _packed()}
-    docs = {"stored": _docx(ZIP_STORED), "deflated": _docx(ZIP_DEFLATED)}
-    pages = {"utf8": _html("utf-8"), "latin": _html("iso-8859-1"), "wide": _html("utf-16")}
-    groups = ((pdfs, ".pdf"), (docs, ".docx"), (pages, ".html"))
-    return {name + suffix: data for group, suffix in groups for name, data in group.items()}
+    docs = {"stored.docx": _docx(ZIP_STORED), "deflated.docx": _docx(ZIP_DEFLATED), **_packages()}
+    pages = {"utf8.html": _html("utf-8"), "latin.html": _html("iso-8859-1"), "wide.html": _html("utf-16")}
+    return {f"{name}.pdf": data for name, data in pdfs.items()} | docs | pages | {"a.rtf": _rtf(), "a.eml": _mail()}
 
 
 def _drawn(*pages: Callable[[Canvas], object], compress: int = 1, lock: StandardEncryption | None = None) -> bytes:
@@ -168,3 +168,64 @@ def _html(encoding: str) -> bytes:
         f"{head}<body><h1>{LINES[0]}</h1><p>{'<b>bo</b>ld &amp; '.join(LINES)}</p><table>{rows}</table></body></html>"
     )
     return page.encode(encoding)
+
+
+def _packages() -> dict[str, bytes]:
+    """Return a deck of two slides, a workbook of two sheets, a text and a table, by their names."""
+    schemas = "http://schemas.openxmlformats.org"
+    names = f'xmlns="{schemas}/spreadsheetml/2006/main" xmlns:a="{schemas}/drawingml/2006/main"'
+    names += f' xmlns:p="{schemas}/presentationml/2006/main" xmlns:r="{schemas}/officeDocument/2006/relationships"'
+    for prefix in ("office", "text", "table"):
+        names += f' xmlns:{prefix}="urn:oasis:names:tc:opendocument:xmlns:{prefix}:1.0"'
+    run = "".join(f"<a:p><a:r><a:t>{line}</a:t></a:r></a:p>" for line in LINES)
+    row = "<row><c><v>12.50</v></c><c t='s'><v>{}</v></c></row>"
+    text = "".join(f"<text:p>{line}<text:s text:c='3'/></text:p>" for line in LINES)
+    cells = f"<table:table-cell table:number-columns-repeated='3'>{text}</table:table-cell>"
+    table = f"<table:table><table:table-row>{cells}</table:table-row></table:table>"
+    parts = {
+        "a.pptx": {
+            "ppt/presentation.xml": "<p:sldIdLst><p:sldId r:id='r0'/><p:sldId r:id='r1'/></p:sldIdLst>",
+            "ppt/_rels/presentation.xml.rels": _relations("slide slides/one.xml", "slide slides/two.xml"),
+            **{f"ppt/slides/{name}.xml": f"<p:txBody>{run}</p:txBody>" for name in ("one", "two")},
+        },
+        "a.xlsx": {
+            "xl/workbook.xml": "<sheets><sheet name='A' r:id='r0'/><sheet name='B' r:id='r1'/></sheets>",
+            "xl/_rels/workbook.xml.rels": _relations("worksheet a.xml", "worksheet b.xml", "sharedStrings strings.xml"),
+            **{f"xl/{name}.xml": "".join(row.format(number % 4) for number in range(20)) for name in "ab"},
+            "xl/strings.xml": "".join(f"<si><t>{line}</t></si>" for line in LINES),
+        },
+        "a.odt": {"content.xml": f"<office:body><office:text>{text}</office:text></office:body>"},
+        "a.ods": {"content.xml": f"<office:body><office:spreadsheet>{table}</office:spreadsheet></office:body>"},
+    }
+    return {
+        name: zipped({part: f"<root {names}>{inner}</root>".encode() for part, inner in inners.items()}, ZIP_DEFLATED)
+        for name, inners in parts.items()
+    }
+
+
+def _relations(*targets: str) -> str:
+    kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    said = [target.split() for target in targets]
+    return "".join(
+        f"<Relationship Id='r{number}' Type='{kinds}/{kind}' Target='{place}'/>"
+        for number, (kind, place) in enumerate(said)
+    )
+
+
+def _rtf() -> bytes:
+    head = r"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0\fcharset0 Arial;}{\f1\fcharset204 Arial;}}{\info{\title unseen}}"
+    words = "".join(rf"\pard {line}{{\b bold}}\'e9\u8364?\par{{\f1 \'e4\'e0}}" for line in LINES * 5)
+    return (head + words + r"{\pict\bin4 abcd}}").encode("cp1252")
+
+
+def _mail() -> bytes:
+    mail = EmailMessage()
+    mail["Subject"], mail["From"], mail["To"] = "Größe and more", "Ä <a@example.org>", "b@example.org"
+    mail.set_content("\n".join(LINES * 5))
+    mail.add_alternative(_html("utf-8").decode(), subtype="html")
+    mail.add_attachment(bytes(range(256)), maintype="application", subtype="octet-stream", filename="a.bin")
+    mail.add_attachment(mail.get_body(), filename="inner.eml")
+    for number, part in enumerate(mail.walk()):
+        if part.is_multipart():
+            part.set_boundary(f"=={number}==")
+    return mail.as_bytes()

@@ -12,7 +12,7 @@ from nbpipe.preprocess import parts as parts_module
 from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.parsed import Parsed, judged, tidy
 from nbpipe.preprocess.parts import Parts
-from nbpipe.preprocess.sandbox import Outcome
+from nbpipe.preprocess.worker import Outcome
 from nbpipe.records import LEDGER, PART, read_table
 
 same = settings(derandomize=True, deadline=None, max_examples=30)  # the same on every machine; each flushes files
