@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from email import message_from_bytes
 from email.message import Message
-from email.policy import EmailPolicy
+from email.policy import EmailPolicy, default
+from functools import lru_cache
 from pathlib import Path
 
 from nbpipe.preprocess.decoding import decode
@@ -21,6 +22,8 @@ _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 _PLAIN, _HTML = "text/plain", "text/html"
 _MAILS = ("message/rfc822", "message/global")
 _FOUND = ("ascii", "us-ascii", "utf-8")  # what `decode` finds without being told
+_LONGEST = 5000  # characters of a header that is taken apart, which costs their square where they are junk
+_WORDS = "Subject"  # a header of words alone, which are decoded in one pass
 _OTHER = ""  # the kind of a piece that is no form of a body
 
 Piece = tuple[str, str]  # kind, text
@@ -31,10 +34,17 @@ class _Lenient(EmailPolicy):
 
     def header_fetch_parse(self, name: str, value: str) -> str:
         """Return a header's value, decoded if it can be."""
-        try:
-            return super().header_fetch_parse(name, value)
-        except Exception:  # half a dozen kinds
-            return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return _header(name if len(value) <= _LONGEST else _WORDS, value)
+
+
+@lru_cache(maxsize=16)  # the standard library asks for each header of a part up to ten times
+def _header(name: str, value: str) -> str:
+    try:
+        return default.header_fetch_parse(name, value)
+    except MemoryError:
+        raise
+    except Exception:  # half a dozen kinds
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def read_mail(path: Path, options: Options) -> Parsed:

@@ -49,6 +49,14 @@ def test_the_headers_come_first_in_one_order_and_decoded(read: Callable) -> None
     ]
 
 
+def test_a_header_too_long_to_be_taken_apart_keeps_its_words(read: Callable) -> None:
+    """Taken apart, it would lose its notes; where it is junk, that would cost the square of its length."""
+    one = b"=?utf-8?q?Gr=C3=B6=C3=9Fe?= <a@example.org> (a note)"
+    assert read(b"To: " + one + b"\n\nbody").pages == ["To: Größe <a@example.org>\nbody"]
+    many = ", ".join(["Größe <a@example.org> (a note)"] * 200)
+    assert read(b"To: " + b",\n ".join([one] * 200) + b"\n\nbody").pages == [f"To: {many}\nbody"]
+
+
 def test_of_two_forms_the_plain_one_is_read(read: Callable) -> None:
     made = mail()
     made.set_content("plain")
