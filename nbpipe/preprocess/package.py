@@ -5,6 +5,7 @@ refused by its name before it is read, a relation leads only to a part that is t
 at entities that grow without end and opens no other file.
 """
 
+import errno
 import io
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -70,11 +71,16 @@ def _decrypted(file: IO[bytes], options: Options) -> tuple[IO[bytes] | None, str
 
 
 def _unzipped(file: IO[bytes], kind: str, read: Callable[[ZipFile], Parsed]) -> Parsed:
-    with ZipFile(file) as archive:
-        if any(entry.flag_bits & _ENCRYPTED for entry in archive.infolist()):
-            reason = "it opens only with a password; none is tried on an encrypted zip archive"
-            return Parsed("encrypted", reason, kind)
-        return read(archive)
+    try:
+        with ZipFile(file) as archive:
+            if any(entry.flag_bits & _ENCRYPTED for entry in archive.infolist()):
+                reason = "it opens only with a password; none is tried on an encrypted zip archive"
+                return Parsed("encrypted", reason, kind)
+            return read(archive)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return Parsed("unreadable", "its zip directory points to a place before the file's beginning (damaged?)")
 
 
 def elements(archive: ZipFile, part: str, starts: bool = False) -> Iterator[tuple[str, str, ElementTree.Element]]:

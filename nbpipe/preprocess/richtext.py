@@ -14,6 +14,8 @@ from nbpipe.preprocess.parsed import Parsed, judged
 
 _START = b"{\\rtf"
 _BINARY = re.compile(rb"\\bin(\d{1,10}) ?")
+_CODE = re.compile(r"(?<=\\u)-?\d{5,10}")
+_CODES = range(-0x10000, 0x110000)  # beyond them the library raises, and all text would be lost
 
 
 def read_rtf(path: Path, options: Options) -> Parsed:
@@ -23,7 +25,8 @@ def read_rtf(path: Path, options: Options) -> Parsed:
     data = path.read_bytes().removeprefix(b"\xef\xbb\xbf").lstrip()
     if not data.startswith(_START):
         return Parsed("unreadable", "it does not begin as RTF does (another kind of file under its name?)")
-    text = rtf_to_text(_ascii(b"".join(_without_pictures(data))), errors="replace")
+    source = _CODE.sub(_named, _ascii(b"".join(_without_pictures(data))))
+    text = rtf_to_text(source, errors="replace")
     # RTF counts in UTF-16, where a rare character takes two codes.
     text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return judged(["\n".join(filter(None, (line.strip() for line in text.split("\n"))))], "rtf")
@@ -36,6 +39,11 @@ def _without_pictures(data: bytes) -> Iterator[bytes]:
         yield data[start : found.start()]
         start = found.end() + int(found[1])
     yield data[start:]
+
+
+def _named(code: re.Match[str]) -> str:
+    """Return the number of a character, that of U+FFFD where no character has it."""
+    return code[0] if int(code[0]) in _CODES else "65533"
 
 
 def _ascii(data: bytes) -> str:

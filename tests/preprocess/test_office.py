@@ -259,6 +259,20 @@ def test_an_encrypted_zip_is_encrypted(made: Callable, tmp_path: Path, kind: str
     assert parse(path).status == "encrypted"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_zip_directory_that_points_before_the_file_is_no_fault_of_the_disk(
+    made: Callable, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / ("made" + kind)
+    made(path.name, {KINDS[kind]: "<r/>"})
+    data = path.read_bytes()
+    start = int.from_bytes(data[-6:-2], "little") + 1  # where the directory is said to start
+    path.write_bytes(data[:-6] + start.to_bytes(4, "little") + data[-2:])
+    row = parse(path)
+    assert row.status == "unreadable"
+    assert "zip directory" in row.reason
+
+
 @pytest.mark.parametrize("kind", [".pptx", ".xlsx", ".odt"])
 def test_what_is_no_package_is_unreadable(tmp_path: Path, kind: str) -> None:
     (tmp_path / ("made" + kind)).write_bytes(b"words")

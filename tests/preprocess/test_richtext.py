@@ -62,5 +62,10 @@ def test_what_does_not_begin_as_rtf_is_unreadable(read: Callable, head: bytes) -
     )
 
 
+@pytest.mark.parametrize("code", [b"1114112", b"-65537", b"2147483648", b"9999999999", b"-9999999999"])
+def test_a_character_that_does_not_exist_costs_no_other(read: Callable, code: bytes) -> None:
+    assert read(rb"one \u" + code + rb"?\u8364? two").pages == ["one \ufffd€ two"]
+
+
 def test_an_rtf_without_words_is_empty(read: Callable) -> None:
     assert read(rb"\pard\par").status == "empty"
