@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from nbpipe import __version__
-from nbpipe.config import DEMO, resolve
+from nbpipe.config import DEMO, relative, resolve
+from nbpipe.cost import GPU_PRICE, VM_PRICE
 from nbpipe.errors import NbpipeError, RequestError
 from nbpipe.run import Run
 
@@ -60,6 +61,31 @@ def _pairs(ctx: click.Context, param: click.Parameter, value: tuple[tuple[str, s
 def demo(run: Path) -> None:
     """Make a small corpus and run everything on it."""
     _execute({"documents": resolve(DEMO), "run": run})
+
+
+@main.command()
+@click.argument("documents", type=PLACE, required=False)
+@click.option("--files", type=click.IntRange(min=1), help="Instead of DOCUMENTS: how many there are ...")
+@click.option("--seconds-per-file", "each", type=float, help="... and how many seconds each takes on one core.")
+@click.option("--deadline", default="2h", show_default=True, help="What it may take, as in 90m, 2h, 1h30m or 45s.")
+@click.option("--sample", default=200, show_default=True, help="How many documents are parsed to find out.")
+@click.option("--vm-price", default=VM_PRICE, show_default=True, help="Dollars an hour of a machine.")
+@click.option("--gpu-price", default=GPU_PRICE, show_default=True, help="Dollars an hour of a machine with a GPU.")
+@click.option("--cores", type=int, help="Cores of each machine.  [default: as many as here; with --files 1]")
+@click.option("--run", type=PLACE, help="The run folder.  [default: runs/NAME-OF-THE-FOLDER]")
+@click.option("-p", "parameters", type=(str, str), multiple=True, callback=_pairs, metavar="NAME VALUE")
+def plan(**asked: Any) -> None:
+    """Say what preprocessing DOCUMENTS will take, from a sample of them: core-hours, machines, dollars.
+
+    Says how many machines meet the deadline. The forecast is kept in the run, where the report compares it with what
+    happened. -p sets parameters as `nbpipe run` does, such as -p ocr auto.
+    """
+    from nbpipe.planning import Question, answer
+
+    forecast, place = answer(Question(**asked))
+    click.echo(forecast)
+    if place:
+        click.echo(f"kept in {relative(place)}", err=True)
 
 
 @main.command("run")

@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 
 from nbpipe.audit import Receipt, Stamp, read_receipt, write_receipt
 from nbpipe.config import DEMO, Preprocess, resolve
+from nbpipe.cost import Terms
 from nbpipe.preprocess import demo
 from nbpipe.preprocess.files import Document, list_documents
+from nbpipe.preprocess.forecast import Forecast, Trial, foresee, kept
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsers import parser_version
 from nbpipe.preprocess.parts import Parts, gather
@@ -28,7 +30,7 @@ from nbpipe.run import Run
 from nbpipe.shown import Sentence, Shown, Table
 
 USABLE = 0.9
-_SAMPLE = 12
+_SAMPLE, _PART, _MOST = 12, 20, 100  # documents of a trial: at least so many, else one of twenty, at most so many
 _LISTED = 100
 
 
@@ -87,25 +89,16 @@ def open_shard(config: Preprocess) -> Shard:
     return Shard(config, plan, [document for document in documents if document.id in mine])
 
 
-@dataclass(frozen=True, repr=False)
-class Estimate(Shown):
-    """How long a shard may take, from a few of its documents."""
+def estimate(shard: Shard) -> Forecast:
+    """Parse a few documents, drawn across the sizes, and return the forecast of this shard and of the whole job.
 
-    seconds: float
-    sampled: int
-
-    def shown(self) -> list[Table | Sentence]:
-        """The expected seconds."""
-        return [Sentence(f"Expected: about {self.seconds:,.1f} s, from {self.sampled} documents parsed as a trial.")]
-
-
-def estimate(shard: Shard) -> Estimate:
-    """Parse a few documents, drawn across the sizes, and scale their seconds to the whole shard's processes."""
-    by_size = sorted(shard.documents, key=lambda document: document.bytes)
-    step = max(1, len(by_size) // _SAMPLE)
-    seconds = [outcome.seconds for outcome in parse_all(by_size[step // 2 :: step], shard.options, shard.workers)]
-    mean = sum(seconds) / len(seconds) if seconds else 0.0
-    return Estimate(mean * len(by_size) / shard.workers, len(seconds))
+    Prices and deadline are those that `nbpipe plan` kept in the run, else the usual ones.
+    """
+    count = min(max(_SAMPLE, len(shard.documents) // _PART), _MOST)
+    planned = kept(Run(shard.config.run))
+    terms = planned.terms if planned else Terms(cores=cores())
+    job = [len(shard.plan.sizes), sum(shard.plan.sizes.values())]
+    return foresee(shard.documents, Trial(count, shard.workers, shard.options), terms, job)
 
 
 @dataclass(frozen=True, repr=False)
