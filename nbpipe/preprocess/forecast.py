@@ -206,7 +206,8 @@ def foresee(documents: Sequence[Document], trial: Trial, terms: Terms, job: Sequ
     scaled = [(size * times, found) for size, found in groups]
     singles = [quantile(groups, 0.5), quantile(groups, 0.9), max(seconds.values(), default=0.0)]
     count = job[0] if job else len(documents)
-    return Forecast(count, len(seconds), total(scaled), *singles, terms, total(groups), trial.workers)
+    shard = total(groups) if job else None
+    return Forecast(count, len(seconds), total(scaled), *singles, terms, shard, trial.workers)
 
 
 def measure(sample: Sequence[Document], trial: Trial) -> dict[str, float]:
