@@ -125,22 +125,32 @@ def write_receipt(folder: Path, stage: str, stamp: Stamp, **facts: Any) -> Recei
 
     facts: what the stage adds, such as rows, ok, failed, plan and inputs.
     """
+    write(folder / RECEIPT, receipt_for(digests(folder), stage, stamp, facts))
+    return read_receipt(folder)
+
+
+def receipt_for(files: dict[str, str], stage: str, stamp: Stamp, facts: dict[str, Any]) -> bytes:
+    """Return the content of a receipt over files, given by their names and digests."""
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     content = {
         "stage": stage,
-        "files": {path.relative_to(folder).as_posix(): digest(path) for path in _files(folder)},
+        "files": files,
         "config": stamp.facts["config"],
         "stamp": {name: value for name, value in stamp.facts.items() if name != "config"} | {"finished": finished},
         **facts,
     }
-    write(folder / RECEIPT, as_json(content))
-    return read_receipt(folder)
+    return as_json(content)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the digest of every file that a receipt vouches for, by its name within the folder."""
+    return {path.relative_to(folder).as_posix(): digest(path) for path in _files(folder)}
 
 
 def _files(folder: Path) -> list[Path]:
     """List what a receipt vouches for; names that start with a dot are drafts and notes of unfinished work."""
-    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return sorted(path for path in found if path.name != RECEIPT)
+    found = [(path, path.relative_to(folder).parts) for path in folder.rglob("*") if path.name != RECEIPT]
+    return sorted(path for path, parts in found if not any(part.startswith(".") for part in parts) and path.is_file())
 
 
 def read_receipt(folder: Path) -> Receipt:

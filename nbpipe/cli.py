@@ -139,11 +139,39 @@ def predict(run: Path, documents: Path, out: Path | None) -> None:
 
 @main.command()
 @click.argument("run", type=PLACE)
-def status(run: Path) -> None:
-    """Say how far every shard and stage of RUN is."""
-    from nbpipe.status import read_status
+@click.option("--watch", is_flag=True, help="Look again every two seconds, until every stage is done.")
+def status(run: Path, watch: bool) -> None:
+    """Say how far every shard and stage of RUN is: from the run folder alone, so on any machine that sees it."""
+    from nbpipe.status import Status, read_status
+    from nbpipe.status import watch as look
 
-    click.echo(read_status(Run(run)))
+    def show(status: Status) -> None:
+        click.clear()  # does nothing where there is no terminal
+        click.echo(status)
+
+    look(Run(run), show) if watch else click.echo(read_status(Run(run)))
+
+
+@main.command()
+@click.argument("run", type=PLACE)
+@click.option("--status", "statuses", default="timeout,crashed", show_default=True, help="Which documents, by status.")
+@click.option("--timeout", help="Seconds a document may take now.")
+@click.option("--memory", help="Memory a document may take now, such as 8GB.")
+@click.option("-p", "parameters", type=(str, str), multiple=True, callback=_pairs, metavar="NAME VALUE")
+def retry(run: Path, statuses: str, timeout: str | None, memory: str | None, parameters: dict[str, str]) -> None:
+    """Parse some documents of RUN again with other limits; the ledger keeps the first verdict.
+
+    -p sets any parameter of the preprocess notebook, such as -p ocr auto, or -p documents FOLDER where they lie
+    elsewhere on this machine. Prints how to run the shards that are missing altogether.
+    """
+    from nbpipe.pipeline import retry_run
+
+    given = {"timeout": timeout, "memory": memory, **parameters}
+    lines = retry_run(Run(run), statuses, {name: value for name, value in given.items() if value is not None})
+    if lines:
+        click.echo("some shards are missing; to run them:", err=True)
+    for line in lines:
+        click.echo(line)
 
 
 @main.command()

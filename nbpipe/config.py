@@ -8,14 +8,17 @@ spelling from papermill's own command line where there is one. `notebook.py` doe
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
+from nbpipe.array import outside, place
 from nbpipe.errors import RequestError, nearest
+from nbpipe.run import Run, planned
 from nbpipe.shown import Sentence, Shown, Table
 
 DEMO = "runs/demo-documents"
+STATUSES = ("ok", "empty", "encrypted", "unreadable", "timeout", "crashed", "too_large", "unsupported")
 _NUMBERS = {int: re.compile(r"[+-]?[0-9]+"), float: re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?")}
 
 
@@ -79,9 +82,12 @@ class Config(Shown, BaseModel):
     @classmethod
     def read(cls, name: str, value: Any) -> Any:
         """Return text of a command line as the type of the parameter `name`; raise RequestError where it is lossy."""
-        kind = cls.model_fields[name].annotation
+        annotation = cls.model_fields[name].annotation
+        kind, *others = get_args(annotation) or (annotation,)
         if not isinstance(value, str) or kind not in _NUMBERS:
             return value
+        if value == "None" and type(None) in others:  # as papermill reads it
+            return None
         if not _NUMBERS[kind].fullmatch(value):
             raise RequestError(f"{name} = {value!r}: accepted is {cls.model_fields[name].description}")
         return kind(value)
@@ -116,8 +122,13 @@ class Preprocess(Config):
         validate_default=True,
         description="the folder that holds everything this run makes",
     )
-    shard: int = Field(0, description="a whole number with 0 <= shard < num_shards")
-    num_shards: int = Field(1, ge=1, le=99_999, description="a whole number from 1 to 99999")
+    # Whole numbers in every config that is made: None is looked up first.
+    shard: int | None = Field(
+        None, description="a whole number with 0 <= shard < num_shards; None: the scheduler's array index, else 0"
+    )
+    num_shards: int | None = Field(
+        None, ge=1, le=99_999, description="a whole number from 1 to 99999; None: the scheduler's, the plan's, else 1"
+    )
     workers: int = Field(0, ge=0, le=1024, description="a whole number of processes up to 1024; 0 means one per core")
     timeout: float = Field(60, gt=0, description="seconds a document may take, above 0")
     memory: ByteSize = Field(
@@ -141,13 +152,25 @@ class Preprocess(Config):
         "", description="statuses to parse again with these options, such as 'timeout,crashed'; empty: none"
     )
 
+    @property
+    def statuses(self) -> list[str]:
+        """The statuses to parse again, each once."""
+        return list(dict.fromkeys(filter(None, (word.strip() for word in self.retry.split(",")))))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _look_up(cls, values: dict[str, Any]) -> dict[str, Any]:
+        run = values.get("run", cls.model_fields["run"].default)
+        shard, num_shards = place(values.get("shard"), values.get("num_shards"), lambda: _planned(run))
+        return values | {"shard": shard, "num_shards": num_shards}
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        for status in set(self.statuses) - set(STATUSES):
+            hint = nearest(status, STATUSES)
+            raise ValueError(f"retry = {status!r}: no such status{hint} (accepted: {', '.join(STATUSES)})")
         if not 0 <= self.shard < self.num_shards:
-            raise ValueError(
-                f"shard = {self.shard}: accepted is 0 <= shard < num_shards, and num_shards is {self.num_shards}"
-                + (f"; shards count from 0, so the last is {self.num_shards - 1}" if self.shard > 0 else "")
-            )
+            raise ValueError(outside(self.shard, self.num_shards))
         if self.documents != resolve(DEMO):
             _need_folder("documents", self.documents)
         if self.run.exists() and not self.run.is_dir():
@@ -196,6 +219,13 @@ class Explain(Config):
     def _check(self) -> Self:
         _need_folder("run", self.run)
         return self
+
+
+def _planned(run: Any) -> int | None:
+    try:
+        return planned(Run(resolve(run)))
+    except ValueError:  # no path: it is refused as a parameter of its own
+        return None
 
 
 def _need_folder(name: str, path: Path) -> None:

@@ -1,6 +1,6 @@
-"""The two errors people see: the request was wrong, or the work failed.
+"""The errors people see: the request was wrong, the work failed, or it was stopped.
 
-Unusual: both draw their own traceback in a notebook, so a wrong parameter shows one clear message instead of
+Unusual: they draw their own traceback in a notebook, so a wrong parameter shows one clear message instead of
 fifty lines of library frames, and no path of the machine gets into a saved notebook.
 """
 
@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 
 class NbpipeError(Exception):
-    """What both errors share: a message for people, and the exit code of the command line."""
+    """What the errors share: a message for people, and the exit code of the command line."""
 
     exit_code = 1
 
@@ -26,6 +26,10 @@ class RequestError(NbpipeError, ValueError):
 
 class WorkError(NbpipeError, RuntimeError):
     """The work failed, or what it needs is missing or damaged. What was finished is kept."""
+
+
+class StoppedError(WorkError):
+    """The work was asked to end before it was done. What was finished is kept, and the same command goes on."""
 
 
 def nearest(word: str, accepted: Iterable[str]) -> str:

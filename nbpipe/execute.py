@@ -10,17 +10,21 @@ import secrets
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import nbformat
+import psutil
 
 import nbpipe
 from nbpipe.audit import RECEIPT, read_receipt, trusted
 from nbpipe.errors import WorkError
 from nbpipe.run import TEMPORARY, Run, write
 from nbpipe.verify import notebook_findings
+
+_GRACE = 10  # seconds
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,17 @@ class Execution:
             raise WorkError("\n".join(wrong))
         self.job.failed.replace(self.job.notebook)
 
+    def interrupt(self) -> None:
+        """Ask the kernel to end: a stage then keeps what it has finished, and papermill ends by itself."""
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.process.pid).children():
+                child.terminate()
+
     def stop(self) -> None:
-        """End papermill, and with it the kernel."""
-        if self.process.poll() is None:
+        """End papermill, and with it the kernel, after a grace to those that were asked to end."""
+        try:
+            self.process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
             self.process.terminate()
             self.process.wait()
         self.complaints.close()
@@ -146,7 +158,7 @@ def _failure(book: nbformat.NotebookNode | None, complaint: str) -> str:
     if errors:
         return (
             errors[0].evalue
-            if errors[0].ename in ("RequestError", "WorkError")
+            if errors[0].ename in ("RequestError", "WorkError", "StoppedError")
             else f"{errors[0].ename}: {errors[0].evalue}"
         )
     lines = complaint.strip().splitlines()

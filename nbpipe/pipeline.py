@@ -15,13 +15,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from nbpipe.array import resubmissions
 from nbpipe.audit import digest, read_receipt
-from nbpipe.config import Config, Explain, Preprocess, Train, base
+from nbpipe.config import Config, Explain, Preprocess, Train, base, relative
 from nbpipe.errors import RequestError, WorkError, nearest
 from nbpipe.execute import Execution, Job
 from nbpipe.preprocess.plan import Plan
 from nbpipe.preprocess.stage import cores, open_shard
-from nbpipe.run import Run, sweep
+from nbpipe.run import Run, planned, sweep
+from nbpipe.status import read_status
 
 CONFIGS: dict[str, type[Config]] = {"preprocess": Preprocess, "train": Train, "explain": Explain}
 _POLL = 0.2
@@ -38,8 +40,9 @@ def run_all(given: dict[str, Any]) -> Run:
 
     from nbpipe.train.labels import csv_labels
 
-    stages = share_out(_as_planned(given))
-    config = Preprocess(**stages["preprocess"])
+    stages = share_out(given)
+    stages["preprocess"] = _as_planned(stages["preprocess"])
+    config = Preprocess(**stages["preprocess"] | {"shard": 0})
     for stage in ("train", "explain"):  # judged now, with a folder that is there in place of the run to come
         CONFIGS[stage](**stages[stage] | {"run": Path.cwd()})
     shard, run = open_shard(config), Run(config.run)
@@ -55,12 +58,13 @@ def run_all(given: dict[str, Any]) -> Run:
     return run
 
 
-def _as_planned(given: dict[str, Any]) -> dict[str, Any]:
-    """Take the number of shards from the run's plan where it is not given."""
-    plan = Run(given["run"]).plan
-    if "num_shards" in given or not plan.exists():
-        return given
-    return given | {"num_shards": Plan.decode(plan.read_bytes()).num_shards}
+def _as_planned(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Take the number of shards from the run's plan where it is not given, else 1.
+
+    A scheduler is not asked: all shards run here, also inside one task of an array.
+    """
+    total = parameters.get("num_shards")
+    return parameters | {"num_shards": total if total is not None else planned(Run(parameters["run"])) or 1}
 
 
 def share_out(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -86,15 +90,60 @@ def _need_extras() -> None:
 
 def _preprocess(run: Run, plan: Plan, parameters: dict[str, Any], identity: dict[str, Any]) -> None:
     parallel = min(plan.num_shards, cores())
-    workers = parameters.get("workers") or max(1, cores() // parallel)
-    jobs = []
-    for index in range(plan.num_shards):
-        own = {"shard": index, "num_shards": plan.num_shards}
-        job = Job("preprocess", run, _injected(parameters | own | {"workers": workers}), **own)
-        if not job.done(identity | own):
-            jobs.append(job)
+    own = [{"shard": index, "num_shards": plan.num_shards} for index in range(plan.num_shards)]
+    jobs = [_shard_job(run, parameters | numbers, parallel) for numbers in own]
+    jobs = [job for job, numbers in zip(jobs, own, strict=True) if not job.done(identity | numbers)]
     with _bar(f"preprocess (shards: {plan.num_shards})", len(jobs)) as bar:
         _side_by_side(jobs, parallel, bar)
+
+
+def _shard_job(run: Run, parameters: dict[str, Any], parallel: int) -> Job:
+    """Return the job of one shard, of which `parallel` run at once on this machine."""
+    workers = parameters.get("workers") or max(1, cores() // parallel)
+    numbers = {name: parameters[name] for name in ("shard", "num_shards")}
+    return Job("preprocess", run, _injected(parameters | {"workers": workers}), **numbers)
+
+
+def retry_run(run: Run, statuses: str, given: dict[str, Any]) -> list[str]:
+    """Parse documents of some statuses again in every finished shard; return how to run the shards that are missing.
+
+    statuses: as in "timeout,crashed". given: parameters of the preprocess stage that differ from those before. Raises
+    RequestError before any work where one is wrong, or the documents are not where they were.
+    """
+    status = read_status(run)
+    known = {name: value for name, value in given.items() if name not in ("shard", "num_shards", "run", "retry")}
+    for name in given.keys() - known.keys():
+        raise RequestError(f"-p {name}: is said otherwise here; see nbpipe retry --help")
+    done = [index for index, shard in enumerate(status.shards) if shard.state == "done"]
+    parameters = [_again(run, run.shard(index, len(status.shards)), statuses, known) for index in done]
+    chosen = [own for own in parameters if own]
+    parallel = min(len(chosen), cores()) or 1
+    jobs = [_shard_job(run, own, parallel) for own in chosen]
+    with _bar(f"parse again (shards: {len(jobs)})", len(jobs)) as bar:
+        _side_by_side(jobs, parallel, bar)
+    missing = status.missing
+    return [f"{name}: {how}" for name, how in resubmissions(missing, len(status.shards))] if missing else []
+
+
+def _remembered(run: Run) -> Path:
+    place = run.documents()
+    if place and place.is_dir():
+        return place
+    where = f"not where they were ({relative(place)})" if place else "nowhere known"
+    raise RequestError(f"documents: {where} on this machine; say -p documents FOLDER")
+
+
+def _again(run: Run, folder: Path, statuses: str, given: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the parameters of a second attempt at a shard, None where none of its documents has such a status."""
+    facts = read_receipt(folder).facts
+    own = {"run": run.folder, "retry": statuses, "shard": facts["shard"], "num_shards": facts["num_shards"]}
+    if "documents" not in given:
+        own["documents"] = _remembered(run)
+    typed = {name: Preprocess.read(name, value) for name, value in given.items()}
+    usual = {name: value for name, value in facts["config"].items() if name in Preprocess.model_fields}
+    config = Preprocess(**usual | typed | own)
+    wanted = any(facts["statuses"].get(status) for status in config.statuses)
+    return config.model_dump() | {"memory": int(config.memory), "max_bytes": int(config.max_bytes)} if wanted else None
 
 
 def _alone(run: Run, stage: str, parameters: dict[str, Any], made_from: dict[str, Any]) -> None:
@@ -130,6 +179,8 @@ def _side_by_side(jobs: list[Job], parallel: int, bar: tqdm) -> None:
                 bar.update()
             bar.refresh()
     finally:
+        for execution in active:
+            execution.interrupt()
         for execution in active:
             execution.stop()
     if failures:

@@ -11,7 +11,6 @@ from nbpipe.config import DEMO, Preprocess, resolve
 from nbpipe.cost import GPU_PRICE, VM_PRICE, Terms, read_duration
 from nbpipe.errors import RequestError
 from nbpipe.pipeline import share_out
-from nbpipe.preprocess import demo
 from nbpipe.preprocess.files import list_documents
 from nbpipe.preprocess.forecast import Forecast, Trial, foresee, given, keep
 from nbpipe.preprocess.options import Options
@@ -65,6 +64,8 @@ def _measured(asked: Question) -> tuple[Forecast, Path]:
         raise RequestError(f"-p {name}: is said otherwise here; see nbpipe plan --help")
     config = Preprocess(**share_out({"documents": asked.documents, "run": run} | asked.parameters)["preprocess"])
     if config.documents == resolve(DEMO):
+        from nbpipe.preprocess import demo  # its libraries would slow every other start
+
         demo.make(config.documents)
     documents = list_documents(config.documents)
     if not documents:

@@ -17,7 +17,7 @@ from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.files import Document, list_documents
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsers import parser_version
-from nbpipe.preprocess.parts import gather
+from nbpipe.preprocess.parts import Gathering
 from nbpipe.preprocess.sandbox import Outcome, parse_all
 from nbpipe.preprocess.stage import cores
 from nbpipe.progress import progress
@@ -57,7 +57,8 @@ def _stream(classifier: Classifier, documents: list[Document], options: Options)
     outcomes = progress(parse_all(documents, options, cores()), total=len(documents))
     held: dict[int, list[Outcome]] = {}
     due = 0
-    for start, whole in gather(groups, outcomes):
+    gathering = Gathering(groups)
+    for start, whole in filter(None, map(gathering.take, outcomes)):
         held[start] = whole
         while due in held:
             yield from _label(classifier, held.pop(due))

@@ -9,8 +9,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from IPython import get_ipython
-from IPython.display import DisplayHandle
 from tqdm import tqdm
 
 from nbpipe.shown import escape
@@ -21,14 +19,21 @@ _REFRESH = 0.5
 
 def progress(items: Iterable[T], total: int, unit: str = "documents") -> Iterator[T]:
     """Yield `items`, showing how many of `total` came, how fast, and how long the rest may take."""
-    shell = get_ipython()
-    if shell is not None and hasattr(shell, "kernel"):
+    if "IPython" in sys.modules and _in_kernel():
         yield from _in_notebook(items, total, unit)
     else:
         yield from tqdm(items, total=total, unit=f" {unit}", disable=not sys.stderr.isatty())
 
 
+def _in_kernel() -> bool:
+    from IPython import get_ipython  # here, since it takes as long to load as all the rest, and outside is not needed
+
+    return hasattr(get_ipython(), "kernel")
+
+
 def _in_notebook(items: Iterable[T], total: int, unit: str) -> Iterator[T]:
+    from IPython.display import DisplayHandle
+
     handle, began, shown, done = DisplayHandle(), time.monotonic(), 0.0, 0
     handle.display(_bar(0, total, unit, 0), raw=True)
     try:

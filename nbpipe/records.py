@@ -12,8 +12,6 @@ import pyarrow.parquet as pq
 from nbpipe.errors import WorkError
 from nbpipe.run import replacing
 
-STATUSES = ("ok", "empty", "encrypted", "unreadable", "timeout", "crashed", "too_large", "unsupported")
-
 PART = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),
@@ -31,6 +29,23 @@ VERDICT = pa.struct(
         pa.field("reason", pa.string()),
         pa.field("parser", pa.string()),
         pa.field("seconds", pa.float64()),
+    ]
+)
+
+OUTCOME = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("parser", pa.string(), nullable=False),
+        pa.field("pages", pa.list_(pa.string()), nullable=False),
+        pa.field("scanned_pages", pa.list_(pa.int32()), nullable=False),
+        pa.field("ocr_pages", pa.list_(pa.int32()), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("peak_bytes", pa.int64(), nullable=False),
+        pa.field("earlier", pa.list_(VERDICT), nullable=False),
     ]
 )
 
@@ -72,9 +87,12 @@ EXPLANATIONS = pa.schema(
 )
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a table as Parquet, whole or not at all; the same rows give the same bytes."""
-    with replacing(path) as draft:
+def write_table(path: Path, table: pa.Table, lasting: bool = True) -> None:
+    """Write a table as Parquet, whole or not at all; the same rows give the same bytes.
+
+    lasting: whether it must survive a power failure.
+    """
+    with replacing(path, lasting) as draft:
         pq.write_table(table, draft, compression="zstd", write_statistics=False)
 
 

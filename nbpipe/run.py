@@ -4,6 +4,7 @@ Unusual: no file is ever written in place. It gets a temporary name beside its o
 so a reader on another machine sees all of it or nothing.
 """
 
+import json
 import os
 import re
 import secrets
@@ -12,7 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbpipe.errors import WorkError
+
 TEMPORARY = ".tmp-"
+_DOCUMENTS = ".documents"
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,18 @@ class Run:
         name = f"{stage}-{shard_name(shard, num_shards)}" if stage == "preprocess" else stage
         return self.audit / f"{name}.ipynb"
 
+    def remember_documents(self, documents: Path) -> None:
+        """Note where the documents lie, seen from the run folder; `nbpipe retry` on this machine finds them so."""
+        place = os.path.relpath(documents, self.folder).encode(errors="surrogateescape")
+        note = self.folder / _DOCUMENTS
+        if not note.exists() or note.read_bytes() != place:
+            write(note, place)
+
+    def documents(self) -> Path | None:
+        """Return where the documents lie, None where nothing is known of them."""
+        note = self.folder / _DOCUMENTS
+        return Path(os.path.normpath(self.folder / os.fsdecode(note.read_bytes()))) if note.exists() else None
+
 
 def shard_name(shard: int, num_shards: int) -> str:
     """Return the name of a shard, such as 00002-of-00010."""
@@ -76,16 +92,34 @@ def shard_numbers(name: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
+def planned(run: Run) -> int | None:
+    """Return the number of shards in the run's plan, None where it has none; raise WorkError for a damaged plan."""
+    try:
+        total = json.loads(run.plan.read_bytes())["num_shards"]
+        if total in range(1, 100_000):
+            return int(total)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise WorkError("plan.json: damaged; restore it, or start a new run folder")
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it to the disk and rename it, on failure remove it."""
+def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success flush it to the disk and rename it, on failure remove it.
+
+    lasting: whether it must survive a power failure; a note that is proven before it is believed need not.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}"[:250])
     try:
         yield draft
-        _flush(draft)
+        if lasting:
+            flush(draft)
         draft.replace(path)
-        _flush(path.parent)
+        if lasting:
+            flush(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -102,7 +136,7 @@ def write_once(path: Path, data: bytes) -> bool:
     draft = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
     try:
         draft.write_bytes(data)
-        _flush(draft)
+        flush(draft)
         os.link(draft, path)  # unlike a rename, fails where the name is taken
         return True
     except FileExistsError:
@@ -111,13 +145,26 @@ def write_once(path: Path, data: bytes) -> bool:
         draft.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn a full disk, a folder that may only be read and the like into a WorkError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkError(
+            f"run = {folder.name!r}: cannot be written ({os.strerror(error.errno) if error.errno else error}); "
+            "what was finished is kept: make room or give access, then run the same again"
+        ) from None
+
+
 def sweep(folder: Path) -> None:
     """Remove the drafts that a killed writer left in `folder`."""
     for draft in folder.glob(f"{TEMPORARY}*"):
         draft.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Make sure that a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

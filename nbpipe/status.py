@@ -1,22 +1,57 @@
-"""How far a run is, read from its folder alone, so it works on any machine that sees the folder."""
+"""How far a run is, read from its folder alone, so it works on any machine that sees the folder.
 
-import json
-from dataclasses import dataclass
+Unusual: nothing is asked of the machines at work. Each rewrites a small claim in its shard's folder every few seconds;
+a claim that says "running" and is a minute old means a machine that is gone or hangs.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from nbpipe.audit import Receipt, find_receipt
+from nbpipe.claim import Claim, Progress, read_claim
+from nbpipe.config import STATUSES
 from nbpipe.errors import RequestError, WorkError
+from nbpipe.preprocess.plan import Plan
 from nbpipe.run import Run
-from nbpipe.shown import Sentence, Shown, Table
+from nbpipe.shown import Sentence, Shown, Table, span
+
+_WATCH = 2.0  # seconds between two looks
 
 
 @dataclass(frozen=True)
 class Stage:
-    """How far one stage is, and for preprocess one shard."""
+    """How far one stage is, and for preprocess one shard.
+
+    state: waiting, running, stalled, stopped, failed, parsed (its receipt is to come), done or damaged. statuses: the
+    documents that are done, by status; rate: documents a second of this attempt; left, silence: seconds to its end, and
+    since its last sign of life, None where neither is known.
+    """
 
     name: str
     state: str
     detail: str = ""
+    total: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+    rate: float = 0.0
+    left: float | None = None
+    silence: float | None = None
+
+    @property
+    def done(self) -> int:
+        """The number of documents that are done."""
+        return sum(self.statuses.values())
+
+    @property
+    def row(self) -> list[object]:
+        """Its row of the table."""
+        documents = f"{self.done:,} of {self.total:,}" if self.total else ""
+        rate = f"{self.rate:,.1f}/s" if self.rate else ""
+        times = [span(seconds) if seconds is not None else "" for seconds in (self.left, self.silence)]
+        return [self.name, self.state, documents, rate, times[0], f"{times[1]} ago" if times[1] else "", self.detail]
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,44 +65,117 @@ class Status(Shown):
         """Whether every stage has its receipt."""
         return all(stage.state == "done" for stage in self.stages)
 
+    @cached_property
+    def shards(self) -> list[Stage]:
+        """The stages that are shards."""
+        return [stage for stage in self.stages if stage.name.startswith("preprocess")]
+
+    @property
+    def missing(self) -> list[int]:
+        """The shards that nobody works on and that are not done."""
+        lacking = ("waiting", "stalled", "stopped", "failed", "damaged", "parsed")
+        return [index for index, stage in enumerate(self.shards) if stage.state in lacking]
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """The documents that are done in all shards, by status."""
+        found = sum((Counter(stage.statuses) for stage in self.shards), Counter())
+        return {status: found[status] for status in STATUSES if found[status]}
+
+    @property
+    def summary(self) -> Sentence:
+        """The shards by state, the documents that are done, and how long the slowest shard at work may take."""
+        states = Counter(stage.state for stage in self.shards)
+        said = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
+        done, total = sum(self.statuses.values()), sum(stage.total for stage in self.shards)
+        left = max((stage.left for stage in self.shards if stage.left is not None), default=None)
+        ends = f"; those running end in about {span(left)}" if left is not None else ""
+        return Sentence(f"Shards: {said}. Documents: {done:,} of {total:,}{ends}.")
+
     def shown(self) -> list[Table | Sentence]:
-        """One row a stage."""
-        return [Table(["stage", "state", "detail"], [(stage.name, stage.state, stage.detail) for stage in self.stages])]
+        """A row a stage, the documents by status, and a summary."""
+        columns = ["stage", "state", "documents", "rate", "left", "sign of life", "detail"]
+        rows = [stage.row for stage in self.stages]
+        used = [n for n, name in enumerate(columns) if n < 2 or any(row[n] for row in rows)]
+        table = Table([columns[n] for n in used], [[row[n] for n in used] for row in rows])
+        statuses = [Table(["status", "documents"], list(self.statuses.items()))] if self.statuses else []
+        return [table, *statuses, self.summary]
 
 
 def read_status(run: Run) -> Status:
     """Return how far each stage is; raise RequestError where the folder is no run."""
-    shards = [_shard(run, index, total) for index, total in _expected(run)]
+    plan = _plan(run)
+    shards = [_shard(run, index, plan.num_shards, len(ids)) for index, ids in enumerate(plan.shards)]
     return Status([*shards, _stage("train", run), _stage("explain", run)])
 
 
-def _expected(run: Run) -> list[tuple[int, int]]:
+def watch(run: Run, show: Callable[[Status], None]) -> None:
+    """Show the status again and again, until every stage is done."""
+    while True:
+        status = read_status(run)
+        show(status)
+        if status.done:
+            return
+        time.sleep(_WATCH)
+
+
+def _plan(run: Run) -> Plan:
     try:
-        total = json.loads(run.plan.read_bytes())["num_shards"]
-        return [(index, total) for index in range(total)]
+        return Plan.decode(run.plan.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise RequestError(f"run = {run.folder.name!r}: no run folder (it holds no plan.json)") from None
-    except (ValueError, KeyError, TypeError):
-        raise WorkError("plan.json: damaged; restore it, or start a new run folder") from None
 
 
-def _shard(run: Run, index: int, total: int) -> Stage:
-    folder = run.shard(index, total)
-    receipt, name = _receipt(folder), f"preprocess {folder.name}"
+def _shard(run: Run, index: int, num_shards: int, total: int) -> Stage:
+    folder = run.shard(index, num_shards)
+    name, claim = f"preprocess {folder.name}", read_claim(folder)
+    receipt = _receipt(folder)
+    if claim and (claim.running or receipt is None):
+        return _claimed(name, claim, total)
     if receipt == "damaged":
-        return Stage(name, "damaged", "its receipt cannot be read; run it again")
+        return Stage(name, "damaged", "its receipt cannot be read; run it again", total)
     if isinstance(receipt, Receipt):
         counts = {status: count for status, count in receipt.facts.get("statuses", {}).items() if count}
-        return Stage(name, "done", ", ".join(f"{count} {status}" for status, count in counts.items()))
-    parts = len(list(folder.glob("part-*.parquet")))
-    return Stage(name, "started" if folder.exists() else "waiting", f"{parts} parts written" if parts else "")
+        return Stage(name, "done", _finished(receipt), total, counts)
+    failed = run.notebook("preprocess", index, num_shards).with_suffix(".failed.ipynb")
+    return (
+        Stage(name, "failed", f"see audit/{failed.name}", total)
+        if failed.exists()
+        else Stage(name, "waiting", "", total)
+    )
+
+
+def _claimed(name: str, claim: Claim, total: int) -> Stage:
+    """Return what the claim of a shard says."""
+    progress, silence = claim.progress, claim.silence
+    total = progress.total or total
+    if claim.running and not claim.stalled:
+        rate = _rate(progress)
+        left = (total - sum(progress.done.values())) / rate if rate else None
+        return Stage(name, "running", "", total, progress.done, rate, left, silence)
+    if claim.running:
+        return Stage(name, "stalled", "run it again; it goes on from there", total, progress.done, silence=silence)
+    state = {"over": "parsed", "failed": "failed"}.get(progress.state, "stopped")
+    return Stage(name, state, progress.reason, total, progress.done, silence=silence)
+
+
+def _rate(progress: Progress) -> float:
+    seconds = progress.latest - progress.begun
+    return (sum(progress.done.values()) - progress.earlier) / seconds if seconds > 0 else 0.0
 
 
 def _stage(stage: str, run: Run) -> Stage:
     receipt = _receipt(run.of(stage))
     if isinstance(receipt, Receipt):
-        return Stage(stage, "done", f"finished {receipt.facts['stamp'].get('finished', '')}")
-    return Stage(stage, "damaged" if receipt else "waiting")
+        return Stage(stage, "done", _finished(receipt))
+    if receipt:
+        return Stage(stage, "damaged", "its receipt cannot be read; run it again")
+    failed = run.notebook(stage).with_suffix(".failed.ipynb")
+    return Stage(stage, "failed", f"see audit/{failed.name}") if failed.exists() else Stage(stage, "waiting")
+
+
+def _finished(receipt: Receipt) -> str:
+    return f"finished {receipt.facts['stamp'].get('finished', '')}"
 
 
 def _receipt(folder: Path) -> Receipt | str | None:

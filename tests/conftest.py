@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nbpipe.array import NUM_SHARDS, SCHEDULERS, SHARD
+
 TOPICS = {
     "cooking": "oven butter flour sugar recipe bake dough salt taste kitchen spoon simmer",
     "sailing": "wind sail harbour mast anchor deck tide rope crew port hull drift",
@@ -33,6 +35,13 @@ def nbpipe(*words: object, where: Path) -> subprocess.CompletedProcess[str]:
     """Run a command of nbpipe in a folder."""
     command = [sys.executable, "-c", "from nbpipe.cli import main; main()", *map(str, words)]
     return subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(autouse=True)
+def _no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the scheduler that runs the tests themselves, if one does."""
+    for name in (SHARD, NUM_SHARDS, *(scheduler.index for scheduler in SCHEDULERS)):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from nbpipe.audit import trusted
 from nbpipe.cli import main
+from nbpipe.records import LEDGER, read_table
+from nbpipe.verify import notebook_findings
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -30,14 +33,14 @@ def test_a_finished_run_is_complete(finished: Path, command: Command) -> None:
         "train.ipynb",
     ]
     assert command("verify", run).returncode == 0
-    shown = command("status", run).stdout
-    assert [line.split("  ")[0] for line in shown.splitlines()[1:]] == [
+    shown = command("status", run, "--watch").stdout
+    assert [line.split("  ")[0] for line in shown.splitlines()[1:5]] == [
         "preprocess 00000-of-00002",
         "preprocess 00001-of-00002",
         "train",
         "explain",
     ]
-    assert shown.count(" done ") == 4
+    assert "Shards: 2 done. Documents: 61 of 61." in shown
 
 
 def test_nothing_private_is_in_the_audit_record(finished: Path) -> None:
@@ -87,6 +90,7 @@ def test_predict_writes_a_file_whole_or_not_at_all(finished: Path, command: Comm
         (["run", ".", "--labels", "labels.csv"], "labels = 'labels.csv': no such file"),
         (["run", ".", "--shards", "0"], "num_shards = 0"),
         (["status", "runs/none"], "no run folder"),
+        (["retry", "runs/none"], "no run folder"),
         (["verify", "runs/none"], "no run folder"),
         (["report", "runs/none"], "run"),
         (["predict", "runs/none", "."], "no run folder"),
@@ -111,6 +115,41 @@ def test_edited_labels_are_learnt_anew(finished: Path, tmp_path: Path, command: 
         done = command("run", "documents", "--labels", "labels.csv", "-p", "epochs", "2", "-p", "sample", "5")
         assert "train: done in" in done.stderr
         assert json.loads((tmp_path / "runs/documents/model/labels.json").read_text()) == [half, "rest"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--status", "timeouts"], "retry = 'timeouts': no such status; did you mean 'timeout'"),
+        (["--timeout", "soon"], "timeout = 'soon': accepted is seconds"),
+        (["--memory", "lots"], "memory = 'lots'"),
+        (["-p", "num_shards", "3"], "-p num_shards: is said otherwise here"),
+        (["-p", "documents", "elsewhere"], "documents = 'elsewhere': no such folder"),
+    ],
+)
+def test_a_wrong_retry_exits_2_before_any_work(words: list[str], said: str, finished: Path, command: Command) -> None:
+    done = command("retry", finished / "runs" / "documents", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_retry_parses_again_and_names_what_is_missing(finished: Path, tmp_path: Path, command: Command) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    run = tmp_path / "runs" / "documents"
+    (broken,) = [path for path in run.glob("shards/*") if "broken.pdf" in ledger(path)]
+    (other,) = set(run.glob("shards/*")) - {broken}
+    shutil.rmtree(other)
+    done = command("retry", run, "--status", "unreadable,crashed", "-p", "max_pages", "7")
+    assert done.returncode == 0, done.stderr
+    assert f"Slurm: sbatch --array={int(other.name[:5])} " in done.stdout
+    (row,) = [row for row in read_table(broken / "ledger.parquet", LEDGER).to_pylist() if row["earlier"]]
+    assert (row["path"], row["earlier"][0]["status"]) == ("cooking/broken.pdf", "unreadable")
+    assert trusted(broken).facts["config"]["max_pages"] == 7
+    assert notebook_findings(run / "audit" / f"preprocess-{broken.name}.ipynb", trusted(broken)) == []
+
+
+def ledger(shard: Path) -> str:
+    return " ".join(read_table(shard / "ledger.parquet", LEDGER)["path"].to_pylist())
 
 
 def test_a_wrong_label_file_stops_before_any_work(finished: Path, tmp_path: Path, command: Command) -> None:

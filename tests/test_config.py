@@ -21,7 +21,7 @@ def test_a_misspelt_name_is_refused_with_the_nearest_spelling(here: Path) -> Non
         Preprocess(documents="documents", shrad=3)
 
 
-@pytest.mark.parametrize("value", ["1_0", "10", 2.0, True, None, 0, -1])
+@pytest.mark.parametrize("value", ["1_0", "10", 2.0, True, 0, -1])
 def test_a_count_is_a_whole_number_and_nothing_else(here: Path, value: object) -> None:
     with pytest.raises(RequestError, match=r"num_shards = .*accepted is a whole number from 1"):
         Preprocess(documents="documents", num_shards=value)
@@ -109,3 +109,15 @@ def test_text_of_a_command_line_becomes_numbers() -> None:
     assert Preprocess.read("shard", "007") == 7
     assert Preprocess.read("timeout", "1e2") == 100.0
     assert Preprocess.read("documents", "007") == "007"
+
+
+def test_none_on_a_command_line_leaves_out_what_may_be_left_out() -> None:
+    assert Preprocess.read("shard", "None") is None
+    with pytest.raises(RequestError, match="workers = 'None': accepted is a whole number"):
+        Preprocess.read("workers", "None")
+
+
+@pytest.mark.parametrize("shard", ["", "2", 2.0, True])
+def test_a_shard_is_a_whole_number_or_left_out(here: Path, shard: object) -> None:
+    with pytest.raises(RequestError, match=r"shard = .*accepted is a whole number with 0 <= shard < num_shards; None"):
+        Preprocess(documents="documents", shard=shard, num_shards=4)

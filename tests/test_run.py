@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nbpipe.run import Run, replacing, sweep, write, write_once
+from nbpipe.errors import WorkError
+from nbpipe.run import Run, planned, replacing, sweep, write, write_once
 
 
 def names(folder: Path) -> list[str]:
@@ -57,3 +58,17 @@ def test_each_stage_has_its_place(tmp_path: Path) -> None:
     assert run.notebook("preprocess", 2, 10) == tmp_path / "audit" / "preprocess-00002-of-00010.ipynb"
     assert run.notebook("train") == tmp_path / "audit" / "train.ipynb"
     assert run.of("train") == tmp_path / "model"
+
+
+def test_the_plan_says_how_many_shards_there_are(tmp_path: Path) -> None:
+    assert planned(Run(tmp_path)) is None
+    write(tmp_path / "plan.json", b'{"num_shards": 10}')
+    assert planned(Run(tmp_path)) == 10
+    assert planned(Run(tmp_path / "plan.json")) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"{}", b'{"num_shards": "10"}', b'{"num_shards": 0}'])
+def test_a_damaged_plan_is_said_to_be(content: bytes, tmp_path: Path) -> None:
+    write(tmp_path / "plan.json", content)
+    with pytest.raises(WorkError, match=r"plan.json: damaged"):
+        planned(Run(tmp_path))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 PASSWORDS = "NBPIPE_PASSWORDS"  # names a file with one password a line
-MOST_TEXT = 20_000_000  # characters kept of a document, so that a part of a hundred fits Arrow's 2 GB of text
+MOST_TEXT = 20_000_000  # bytes of text kept of a document, so that a part of a hundred fits Arrow's 2 GB of text
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,12 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 from nbpipe.preprocess.decoding import decode
-from nbpipe.preprocess.options import MOST_TEXT, Options
-from nbpipe.preprocess.parsed import Parsed, cause, first_pages, judged
+from nbpipe.preprocess.options import Options
+from nbpipe.preprocess.parsed import Parsed, cause, judged
 
 __all__ = ["ACCEPTED", "Parsed", "parse", "parser_version"]
 
@@ -32,36 +31,16 @@ def parser_version() -> str:
 
 
 def parse(path: Path, options: Options = Options()) -> Parsed:  # noqa: B008 - frozen
-    """Return the text of each page of a document, or why there is none; raises nothing but MemoryError.
-
-    What is beyond `options.max_pages` or a document's most text is cut off, and the reason says so.
-    """
+    """Return the text of each page of a document, or why there is none; raises nothing but MemoryError."""
     try:
         with _quiet():
-            return _cut(_parse(path, options), options.max_pages)
+            return _parse(path, options)
     except MemoryError:
         raise
     except OSError as error:
         return Parsed("unreadable", f"the file cannot be read: {error.strerror or type(error).__name__}")
     except Exception as error:
         return Parsed("unreadable", cause(error, path))
-
-
-def _cut(parsed: Parsed, max_pages: int) -> Parsed:
-    """Keep what the limits allow of a document's text, and say in its reason what was left out."""
-    pages, notes = list(parsed.pages), [parsed.reason] if parsed.reason else []
-    if len(pages) > max_pages:
-        notes.append(first_pages(max_pages, len(pages)))
-        pages = pages[:max_pages]
-    room = MOST_TEXT
-    for index, page in enumerate(pages):
-        if len(page) > room:
-            notes.append(f"only the first {MOST_TEXT:,} characters were kept, up to page {index + 1} of {len(pages)}")
-            pages[index + 1 :] = []
-            pages[index] = page[:room]
-            break
-        room -= len(page)
-    return replace(parsed, pages=pages, reason="; ".join(notes))
 
 
 def _parse(path: Path, options: Options) -> Parsed:

@@ -1,13 +1,15 @@
 """A shard's part files: the unit of resume.
 
-Unusual: beside each finished part lies a hidden ledger fragment that names the part's digest, the plan and the parsers.
-A resumed run trusts a part only through it. Parts hold no times, so they are the same bytes whoever made them, after
-any number of kills.
+Unusual: beside each finished part lies a hidden ledger fragment that names the part's digest, the plan, the parsers and
+how documents were read. A resumed run trusts a part only through it. Documents of parts that are not yet whole are kept
+in one hidden file that is rewritten now and then. Parts hold no times, so they are the same bytes whoever made them,
+after any number of kills.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +19,28 @@ import pyarrow.parquet as pq
 from nbpipe.audit import RECEIPT, differences, digest, find_receipt
 from nbpipe.errors import WorkError
 from nbpipe.preprocess.files import Document
-from nbpipe.preprocess.sandbox import Outcome
-from nbpipe.records import LEDGER, PART, read_table, write_table
+from nbpipe.preprocess.outcomes import ledger_rows, outcomes_of, part_rows, table_of
+from nbpipe.preprocess.worker import Outcome
+from nbpipe.records import LEDGER, OUTCOME, read_table, write_table
 from nbpipe.run import sweep
 
 PART_ROWS = 100
 _PROOF = b"nbpipe"
+_UNFINISHED = ".unfinished.parquet"
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The files of one shard. identity: what a part must have been made from to be trusted."""
+    """The files of one shard.
+
+    identity: what its receipt must say to be trusted. reading: how documents are read, as far as it decides their text;
+    what an unfinished shard has done is only taken up by those who read the same way.
+    """
 
     folder: Path
     documents: list[Document]
     identity: dict[str, Any]
+    reading: dict[str, Any] = field(default_factory=dict)
 
     @property
     def groups(self) -> list[list[Document]]:
@@ -76,18 +85,42 @@ class Parts:
         part, fragment = self.path(index), self.fragment(index)
         if not part.exists() or not fragment.exists():
             return False
+        return self._proof(fragment) == self.identity | self.reading | {"part": digest(part)}
+
+    def _proof(self, path: Path) -> dict[str, Any] | None:
         try:
-            proof = json.loads((pq.read_schema(fragment).metadata or {})[_PROOF])
+            return json.loads((pq.read_schema(path).metadata or {})[_PROOF])
         except (OSError, KeyError, ValueError):  # pyarrow's own errors are of these kinds
-            return False
-        return proof == self.identity | {"part": digest(part)}
+            return None
+
+    def _vouch(self, table: pa.Table, **more: str) -> pa.Table:
+        proof = json.dumps(self.identity | self.reading | more)
+        return table.replace_schema_metadata({_PROOF: proof.encode()})
+
+    def done(self, lacking: dict[int, list[Document]]) -> Counter[str]:
+        """Return how many documents of the parts that are not lacking have which status."""
+        there = [self.fragment(index) for index in range(len(self.groups)) if index not in lacking]
+        return Counter(status for path in there for status in read_table(path, LEDGER)["status"].to_pylist())
 
     def write(self, index: int, outcomes: list[Outcome]) -> None:
         """Write one part, then the fragment that vouches for it."""
-        write_table(self.path(index), pa.Table.from_pylist([_row(o) for o in outcomes], schema=PART))
-        proof = json.dumps(self.identity | {"part": digest(self.path(index))})
-        rows = pa.Table.from_pylist([_entry(o) for o in outcomes], schema=LEDGER)
-        write_table(self.fragment(index), rows.replace_schema_metadata({_PROOF: proof.encode()}))
+        table = table_of(outcomes)
+        write_table(self.path(index), part_rows(table))
+        vouched = self._vouch(ledger_rows(table), part=digest(self.path(index)))
+        write_table(self.fragment(index), vouched, lasting=False)
+
+    def keep(self, outcomes: list[Outcome]) -> None:
+        """Keep documents of unfinished parts, in place of those kept before."""
+        write_table(self.folder / _UNFINISHED, self._vouch(table_of(outcomes)), lasting=False)
+
+    def kept(self) -> list[Outcome]:
+        """Return the documents of unfinished parts that an earlier attempt kept."""
+        path = self.folder / _UNFINISHED
+        if self._proof(path) != self.identity | self.reading:
+            return []
+        with suppress(WorkError):
+            return outcomes_of(read_table(path, OUTCOME))
+        return []
 
     def close(self) -> None:
         """Join the fragments to the ledger, and remove files that no part of this shard has."""
@@ -96,6 +129,7 @@ class Parts:
         write_table(self.ledger, pa.concat_tables([LEDGER.empty_table(), *plain]))
         for stray in set(self.folder.glob("part-*.parquet")) - set(self.paths):
             stray.unlink()
+        (self.folder / _UNFINISHED).unlink(missing_ok=True)
 
     def drop_fragments(self) -> None:
         """Remove the fragments, once the receipt vouches for everything."""
@@ -103,39 +137,31 @@ class Parts:
             fragment.unlink(missing_ok=True)
 
 
-def gather(lacking: dict[int, list[Document]], outcomes: Iterable[Outcome]) -> Iterator[tuple[int, list[Outcome]]]:
-    """Yield each part's outcomes, in the order of its documents, as soon as all of them have come."""
-    home = {document.id: index for index, group in lacking.items() for document in group}
-    came: dict[int, dict[str, Outcome]] = {index: {} for index in lacking}
-    for outcome in outcomes:
-        index = home[outcome.id]
-        came[index][outcome.id] = outcome
-        if len(came[index]) == len(lacking[index]):
-            whole = came.pop(index)
-            yield index, [whole[document.id] for document in lacking[index]]
+class Gathering:
+    """Outcomes as they come, until all of a group are there."""
 
+    def __init__(self, groups: dict[int, list[Document]]) -> None:
+        self._groups = dict(groups)
+        self._home = {document.id: index for index, group in groups.items() for document in group}
+        self._came: dict[int, dict[str, Outcome]] = {index: {} for index in groups}
 
-def _row(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "path": outcome.id,
-        "sha256": outcome.sha256,
-        "bytes": outcome.bytes,
-        "status": outcome.parsed.status,
-        "pages": list(outcome.parsed.pages),
-    }
+    def take(self, outcome: Outcome) -> tuple[int, list[Outcome]] | None:
+        """Take an outcome; return its group and the outcomes of that, in order, where it is the last to come."""
+        index = self._home[outcome.id]
+        came, group = self._came[index], self._groups[index]
+        came[outcome.id] = outcome
+        if len(came) < len(group):
+            return None
+        del self._came[index], self._groups[index]
+        return index, [came[document.id] for document in group]
 
+    @property
+    def expected(self) -> list[Document]:
+        """The documents that have not come, in order."""
+        groups = ((self._came[index], group) for index, group in self._groups.items())
+        return [document for came, group in groups for document in group if document.id not in came]
 
-def _entry(outcome: Outcome) -> dict[str, Any]:
-    parsed = outcome.parsed
-    return {
-        "path": outcome.id,
-        "status": parsed.status,
-        "reason": parsed.reason,
-        "parser": parsed.parser,
-        "seconds": outcome.seconds,
-        "peak_bytes": outcome.peak_bytes,
-        "pages": len(parsed.pages),
-        "scanned_pages": list(parsed.scanned),
-        "ocr_pages": list(parsed.ocr),
-        "earlier": [],
-    }
+    @property
+    def held(self) -> list[Outcome]:
+        """What has come of groups that are not whole."""
+        return [outcome for came in self._came.values() for outcome in came.values()]

@@ -1,104 +1,69 @@
 """Parses each document in a process that can be killed, so a crash, hang or memory hog costs one row.
 
-Unusual: workers come from a fork server that holds nothing but the parsers: a fork of a notebook's process, full of
-other libraries' threads, could deadlock, and a spawned Python would take a second to replace a crashed one.
+Unusual: the processes are kept here and not in a library's pool, because what a document may take is judged by it: the
+parent knows at each moment which document a process is at, hands several small ones over at once, and the last ones
+singly, so that no process waits for another. Workers come from a fork server that holds nothing but the parsers: a fork
+of a notebook's process, full of other libraries' threads, could deadlock, and a spawned Python would take a second to
+replace a crashed one.
 """
 
-import ctypes
-import hashlib
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import chain, islice
-from pathlib import Path
+from multiprocessing import forkserver
+from selectors import EVENT_READ, DefaultSelector
 
-from pebble import ProcessExpired, ProcessPool
-
+from nbpipe.errors import WorkError
 from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.options import Options
-from nbpipe.preprocess.parsers import Parsed, parse
+from nbpipe.preprocess.parsed import Parsed
+from nbpipe.preprocess.parsers import parse
+from nbpipe.preprocess.worker import Outcome, Parser, serve, sha256
 
-try:
-    import resource
-except ImportError:  # Windows has no limits of this kind
-    resource = None  # type: ignore[assignment]
+__all__ = ["Outcome", "parse_all", "warm_up"]
 
-_AHEAD = 4  # documents queued per worker: enough that none waits, few enough that memory stays flat
-_TRIES = 5  # times a document may be in flight when the pool breaks; then it is the likely cause
-_LOST = Parsed("crashed", "the parsers' pool broke each time this document was parsed")
-_DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one document."""
-
-    id: str
-    sha256: str
-    bytes: int
-    parsed: Parsed
-    seconds: float
-    peak_bytes: int
+_AHEAD, _AHEAD_BYTES = 32, 1 << 16  # documents handed over at once; their names must fit a pipe, so that none blocks
+_STARTS = 3  # processes in a row that may die before they are ready
+_START = 120  # seconds that a process may take to be ready
+_JOIN = 5  # seconds to wait for a killed process; one that hangs in the kernel is left to it
+_now = time.monotonic
 
 
 def parse_all(
-    documents: Iterable[Document], options: Options, workers: int, parser: Callable[[Path, Options], Parsed] = parse
+    documents: Iterable[Document], options: Options, workers: int, parser: Parser = parse
 ) -> Iterator[Outcome]:
     """Yield the outcome of each document as it comes, parsed by `workers` processes.
 
-    parser: a function of an importable module, called in the worker. A pool breaks when a worker dies before the pool
-    knew its document; then the documents in flight are parsed again, by another pool.
+    parser: a function of an importable module, called in the worker. Raises WorkError where no process can be started.
     """
-    waiting, broken = iter(documents), Counter[str]()
-    while True:
-        lost: dict[str, Document] = {}
-        yield from _parse_in_flight(waiting, lost, options, workers, parser)
-        if not lost:
-            return
-        broken.update(lost.keys())
-        yield from (_dead(document, _LOST, 0.0) for name, document in lost.items() if broken[name] > _TRIES)
-        waiting = chain([document for name, document in lost.items() if broken[name] <= _TRIES], waiting)
+    waiting = deque(documents)
+    with DefaultSelector() as ends:
+        crew = [_Worker(options, parser, ends) for _ in range(min(workers, len(waiting)))]
+        try:
+            while True:
+                for worker in crew:
+                    worker.take(waiting, len(crew))
+                busy = [worker for worker in crew if worker.queue]
+                if not busy:
+                    return
+                patience = max(0.0, min(worker.deadline for worker in busy) - _now())
+                heard = {key.data for key, _ in ends.select(patience)}
+                for worker in crew:
+                    yield from worker.hear() if worker in heard else worker.check()
+        finally:
+            for worker in crew:
+                worker.kill()
 
 
-def _parse_in_flight(
-    waiting: Iterator[Document],
-    lost: dict[str, Document],
-    options: Options,
-    workers: int,
-    parser: Callable[[Path, Options], Parsed],
-) -> Iterator[Outcome]:
-    """Yield outcomes from one pool until all have come or it breaks; `lost` then holds the documents in flight."""
-    flying: dict[Future, Document] = {}
-    begun: dict[Future, float] = {}
-    pool = ProcessPool(max_workers=workers, initializer=_confine, context=_context())
-    try:
-        while True:
-            for document in islice(waiting, workers * _AHEAD - len(flying)):
-                lost[document.id] = document
-                flying[pool.schedule(examine, args=[document, options, parser], timeout=options.timeout)] = document
-            if not flying:
-                return
-            for future in flying:
-                if future.running():
-                    begun.setdefault(future, time.monotonic())
-            for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                seconds = time.monotonic() - begun.pop(future, time.monotonic())
-                outcome = _outcome(flying.pop(future), future, options, seconds)
-                del lost[outcome.id]
-                yield outcome
-    except RuntimeError:  # BrokenProcessPool from a future, its parent class from schedule
-        return
-    finally:
-        pool.stop()
-        pool.join()
+def warm_up() -> None:
+    """Start loading the parsers in the background, so that they are ready when the first document comes."""
+    if _context().get_start_method() == "forkserver":
+        forkserver.ensure_running()
 
 
 def _context() -> multiprocessing.context.BaseContext:
@@ -106,115 +71,114 @@ def _context() -> multiprocessing.context.BaseContext:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["nbpipe.preprocess.sandbox"])
+    context.set_forkserver_preload(["nbpipe.preprocess.sandbox", "nbpipe.preprocess.pdf"])
     return context
 
 
-def _outcome(document: Document, future: Future, options: Options, seconds: float) -> Outcome:
-    """Return what a worker found; where it was killed or died, the row that says so."""
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        raise
-    except TimeoutError:
-        return _dead(document, Parsed("timeout", f"took longer than {options.timeout:g} s"), seconds)
-    except ProcessExpired as death:
-        reason = f"the parser's process died ({_cause(death.exitcode)}; memory limit {options.memory / 1e9:g} GB)"
-        return _dead(document, Parsed("crashed", reason), seconds)
-    except Exception as error:  # whatever else a parser may do costs its own row
-        return _dead(document, Parsed("crashed", f"{type(error).__name__} in the parser"), seconds)
+class _Worker:
+    """A process, and the documents that it was handed and has not answered; it is at the first of them."""
+
+    def __init__(self, options: Options, parser: Parser, ends: DefaultSelector) -> None:
+        self._options, self._parser, self._ends = options, parser, ends
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._starts = self._load = 0
+        self.queue: deque[Document] = deque()
+
+    @property
+    def deadline(self) -> float:
+        """When the document that it is at, or its start, has taken too long; in seconds of the monotonic clock."""
+        return self._since + (self._options.timeout if self._ready else _START)
+
+    def take(self, waiting: deque[Document], crew: int) -> None:
+        """Hand over what is next: one document to a process without any, more only while they are small and many."""
+        if not self.queue:
+            self._since, self._load = _now(), 0
+        given = []
+        while waiting and (not self.queue or (len(waiting) > crew and self._has_room(_weight(waiting[0])))):
+            given.append(waiting.popleft())
+            self.queue.append(given[-1])
+            self._load += _weight(given[-1])
+        if self.queue and not self._process:
+            self._start()
+            given = list(self.queue)
+        if given:
+            with suppress(OSError):  # it has just died, which is heard soon; its documents go to the next process
+                self._pipe.send(given)
+
+    def _has_room(self, weight: int) -> bool:
+        return len(self.queue) < _AHEAD and self._load + weight < _AHEAD_BYTES
+
+    def _start(self) -> None:
+        context = _context()
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, self._options, self._parser), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._ends.register(self._pipe, EVENT_READ, self)
+        self._ends.register(self._process.sentinel, EVENT_READ, self)
+        self._starts += 1
+        self._ready, self._since = False, _now()
+
+    def hear(self) -> Iterator[Outcome]:
+        """Yield what has come from the process; where it has died, the row that says so."""
+        died = not self._process.is_alive()  # judged before the pipe is read, which holds what it said last
+        while self._process and self._pipe.poll():
+            try:
+                outcome, goes_on = self._pipe.recv()
+            except Exception:  # the pipe's end, or bytes that are no outcome
+                died = True
+                break
+            self._ready, self._since, self._starts = True, _now(), 0
+            if not goes_on:
+                self.kill()
+            if outcome and self.queue:
+                self._load -= _weight(self.queue.popleft())
+                yield outcome
+        if died and self._process:
+            yield from self._fail(None)
+
+    def check(self) -> Iterator[Outcome]:
+        """Yield the row of a document that has taken too long, after ending the process."""
+        if self.queue and _now() >= self.deadline:
+            yield from self._fail(Parsed("timeout", f"took longer than {self._options.timeout:g} s"))
+
+    def _fail(self, verdict: Parsed | None) -> Iterator[Outcome]:
+        """End the process; its first document gets the verdict, or without one the row of a process that died."""
+        seconds, process = _now() - self._since, self._process
+        self.kill()
+        if self._ready and self.queue:
+            document = self.queue.popleft()
+            digest = sha256(document.path, self._options)
+            parsed = verdict or Parsed("crashed", f"the parser's process died ({_cause(process)}; {self._limit})")
+            yield Outcome(document.id, digest, document.bytes, parsed, seconds, 0)
+        elif self._starts >= _STARTS:
+            raise WorkError(f"the parsers' process cannot be started ({_cause(process)}); what was done is kept")
+
+    @property
+    def _limit(self) -> str:
+        return f"memory limit {self._options.memory / 1e9:g} GB"
+
+    def kill(self) -> None:
+        """End the process and whatever it started, at once."""
+        if not self._process:
+            return
+        self._ends.unregister(self._pipe)
+        self._ends.unregister(self._process.sentinel)
+        self._process.kill()
+        with suppress(OSError, AttributeError):  # all gone already, or a platform without process groups
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.join(_JOIN)
+        self._pipe.close()
+        self._process = None
 
 
-def _dead(document: Document, parsed: Parsed, seconds: float) -> Outcome:
-    return Outcome(document.id, _sha256(document.path), document.bytes, parsed, seconds, 0)
-
-
-def _cause(exitcode: int | None) -> str:
+def _cause(process: multiprocessing.process.BaseProcess) -> str:
+    code = process.exitcode
     with suppress(ValueError, TypeError):
-        return signal.Signals(-exitcode).name  # type: ignore[operator]
-    return f"exit code {exitcode}"
+        return signal.Signals(-code).name
+    return f"exit code {code}"
 
 
-def examine(document: Document, options: Options, parser: Callable[[Path, Options], Parsed]) -> Outcome:
-    """Parse one document in this process, within `options.memory`."""
-    began = time.monotonic()
-    _forget_peak()
-    parsed = _unfit(document) or _parse_within(document, options, parser)
-    sha256 = _sha256(document.path)
-    return Outcome(document.id, sha256, document.bytes, parsed, time.monotonic() - began, _peak())
-
-
-def _unfit(document: Document) -> Parsed | None:
-    """Return the verdict on what must not even be opened: a FIFO would block for ever."""
-    if document.path.is_file():
-        return None
-    reason = "a link that leads nowhere" if document.path.is_symlink() else "not a regular file"
-    return Parsed("unreadable", reason if os.path.lexists(document.path) else "the file has vanished")
-
-
-def _parse_within(document: Document, options: Options, parser: Callable[[Path, Options], Parsed]) -> Parsed:
-    _limit_memory(options.memory)
-    try:
-        return parser(document.path, options)
-    except MemoryError:
-        return Parsed("crashed", f"needed more than the memory limit of {options.memory / 1e9:g} GB")
-    finally:
-        _limit_memory(None)
-
-
-def _sha256(path: Path) -> str:
-    """Return the digest of a file's bytes, or nothing where it cannot be read."""
-    if not path.is_file():
-        return ""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
-
-
-def _confine() -> None:
-    """Prepare a worker: dies with its parent, ignores Ctrl-C (the parent handles it), and says nothing."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if resource:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
-
-
-def _limit_memory(extra: int | None) -> None:
-    """Allow `extra` bytes of address space beyond what is mapped now; None lifts the limit."""
-    if not resource:
-        return
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    soft = resource.RLIM_INFINITY if extra is None else _status("VmSize") + extra
-    if hard != resource.RLIM_INFINITY:
-        soft = hard if soft == resource.RLIM_INFINITY else min(soft, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-def _forget_peak() -> None:
-    with suppress(OSError):  # only Linux can start a new peak
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak() -> int:
-    """Return the most memory in bytes that this document, or elsewhere than on Linux this process, has held."""
-    if _status("VmHWM"):
-        return _status("VmHWM")
-    if not resource:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _status(name: str) -> int:
-    """Return a field of /proc/self/status in bytes, 0 where there is none."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(name + ":"):
-                return int(line.split()[1]) * 1024
-    return 0
+def _weight(document: Document) -> int:
+    """Return about how much work a document is, and room its names take in the pipe, in bytes."""
+    return document.bytes + 4 * len(document.id) + 4 * len(str(document.path))

@@ -7,6 +7,7 @@ read, an interrupted one goes on after its last whole part.
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,24 +15,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nbpipe.audit import Receipt, Stamp, read_receipt, write_receipt
-from nbpipe.config import DEMO, Preprocess, resolve
+from nbpipe.claim import claimed, release
+from nbpipe.config import DEMO, STATUSES, Preprocess, resolve
 from nbpipe.cost import Terms
-from nbpipe.preprocess import demo
+from nbpipe.preprocess.again import Again, roll_forward
+from nbpipe.preprocess.attempt import fill, terminable
 from nbpipe.preprocess.files import Document, list_documents
 from nbpipe.preprocess.forecast import Forecast, Trial, foresee, kept
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsers import parser_version
-from nbpipe.preprocess.parts import Parts, gather
+from nbpipe.preprocess.parts import Parts
 from nbpipe.preprocess.plan import Plan, agree
-from nbpipe.preprocess.sandbox import parse_all
-from nbpipe.progress import progress
-from nbpipe.records import LEDGER, PART, STATUSES, read_table
-from nbpipe.run import Run
+from nbpipe.preprocess.sandbox import Outcome, parse_all, warm_up
+from nbpipe.records import LEDGER, PART, read_table
+from nbpipe.run import Run, writing
 from nbpipe.shown import Sentence, Shown, Table
 
 USABLE = 0.9
 _SAMPLE, _PART, _MOST = 12, 20, 100  # documents of a trial: at least so many, else one of twenty, at most so many
 _LISTED = 100
+_READING = ("max_pages", "max_bytes", "ocr", "ocr_languages")  # options that decide a document's text
+_LIMITS = ("timeout", "memory")
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,7 +62,18 @@ class Shard(Shown):
         config = self.config
         numbers = {"shard": config.shard, "num_shards": config.num_shards}
         identity = {"plan": self.plan.fingerprint, "parser": parser_version(), **numbers}
-        return Parts(Run(config.run).shard(config.shard, config.num_shards), self.documents, identity)
+        reading = {name: getattr(self.options, name) for name in _READING}
+        return Parts(Run(config.run).shard(config.shard, config.num_shards), self.documents, identity, reading)
+
+    @property
+    def again(self) -> Again | None:
+        """The second attempt that was asked for."""
+        statuses, limits = self.config.statuses, {name: getattr(self.options, name) for name in _LIMITS}
+        return Again(self.parts, statuses, limits) if statuses else None
+
+    def parse(self, documents: list[Document]) -> Iterator[Outcome]:
+        """Yield the outcome of each of some documents, parsed in this shard's processes."""
+        return parse_all(documents, self.options, self.workers)
 
     def shown(self) -> list[Table | Sentence]:
         """The plan, and this shard of it."""
@@ -81,10 +96,15 @@ def open_shard(config: Preprocess) -> Shard:
 
     The demo's documents are made on first use. Raises RequestError where the folder is empty or differs from the plan.
     """
+    warm_up()
     if config.documents == resolve(DEMO):
+        from nbpipe.preprocess import demo  # its libraries would slow every other start
+
         demo.make(config.documents)
     documents = list_documents(config.documents)
-    plan = agree(documents, Run(config.run), config.num_shards)
+    with writing(config.run):
+        plan = agree(documents, Run(config.run), config.num_shards)
+        Run(config.run).remember_documents(config.documents)
     mine = set(plan.shards[config.shard])
     return Shard(config, plan, [document for document in documents if document.id in mine])
 
@@ -152,34 +172,51 @@ class Parsing(Shown):
         return Sentence(f"{answer}: {ok:,} of {total:,} documents ({share:.1%}) became text; {USABLE:.0%} were needed.")
 
     def shown(self) -> list[Table | Sentence]:
-        """The number of documents of each status, and the measured seconds."""
+        """The number of documents of each status, the measured seconds, and what was parsed again or read by OCR."""
         total = max(self.ledger.num_rows, 1)
         rows = [(status, count, f"{count / total:.1%}") for status, count in self.counts.items() if count]
-        return [Table(["status", "documents", "share"], rows, f"Measured: {self.seconds:,.1f} s")]
+        return [Table(["status", "documents", "share"], rows, f"Measured: {self.seconds:,.1f} s"), *self._notes()]
+
+    def _notes(self) -> Iterator[Sentence]:
+        again = self.ledger.filter(pc.greater(pc.list_value_length(self.ledger["earlier"]), 0))
+        if again.num_rows:
+            text = Counter(again["status"].to_pylist())["ok"]
+            yield Sentence(f"Parsed again: {again.num_rows:,} documents, of which {text:,} are text now.")
+        scanned, read = (
+            pc.sum(pc.list_value_length(self.ledger[name])).as_py() for name in ("scanned_pages", "ocr_pages")
+        )
+        if scanned:
+            yield Sentence(f"Pages without a text layer: {scanned:,}, of which OCR read {read or 0:,}.")
 
 
 def parse_shard(shard: Shard) -> Parsing:
     """Parse what this shard still lacks, writing each part as its last document comes.
 
-    A shard made from another plan or by other parsers, or damaged since, is parsed anew.
+    A shard made from another plan or by other parsers, or damaged since, is parsed anew; one that is finished is only
+    read, save for documents that config.retry asks for again. While another process is at the shard, it is waited for.
+    Raises WorkError where the run folder cannot be written, StoppedError on SIGTERM; what was finished is kept then.
     """
-    began, parts = time.monotonic(), shard.parts
-    if not parts.finished():
-        lacking = parts.lacking()
-        documents = [document for group in lacking.values() for document in group]
-        outcomes = progress(parse_all(documents, shard.options, shard.workers), total=len(documents))
-        for index, whole in gather(lacking, outcomes):
-            parts.write(index, whole)
-        parts.close()
-    return Parsing(shard, read_table(parts.ledger, LEDGER), time.monotonic() - began)
+    began, parts, again = time.monotonic(), shard.parts, shard.again
+    with terminable(), writing(shard.config.run), claimed(parts.folder) as work:
+        roll_forward(parts.folder)
+        if not parts.finished():
+            fill(parts, shard.parse, work)
+        if again and again.before:
+            again.run(shard.parse, work)
+    ledger = again.merged / parts.ledger.name if again and again.before else parts.ledger
+    return Parsing(shard, read_table(ledger, LEDGER), time.monotonic() - began)
 
 
 def finish(parsing: Parsing, stamp: Stamp) -> Receipt:
     """Write the shard's receipt, last of all, and return it; a receipt that still holds stays as it is."""
-    parts, counts = parsing.shard.parts, parsing.counts
-    if not parts.finished():
-        rows = parsing.ledger.num_rows
-        facts = {"rows": rows, "ok": counts["ok"], "failed": rows - counts["ok"], "statuses": counts}
-        write_receipt(parts.folder, "preprocess", stamp, **facts, **parts.identity)
+    parts, counts, again = parsing.shard.parts, parsing.counts, parsing.shard.again
+    rows = parsing.ledger.num_rows
+    facts = {"rows": rows, "ok": counts["ok"], "failed": rows - counts["ok"], "statuses": counts, **parts.identity}
+    with writing(parsing.shard.config.run), claimed(parts.folder):
+        if again and again.merged.exists() and again.before:
+            again.commit(stamp, facts)
+        elif not parts.finished():
+            write_receipt(parts.folder, "preprocess", stamp, **facts)
         parts.drop_fragments()
+    release(parts.folder)
     return read_receipt(parts.folder)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from nbpipe.audit import Receipt, find_receipt
+from nbpipe.config import STATUSES
 from nbpipe.errors import WorkError
 from nbpipe.preprocess.forecast import Forecast, kept
 from nbpipe.preprocess.plan import Plan
-from nbpipe.records import LEDGER, STATUSES, read_table
+from nbpipe.records import LEDGER, read_table
 from nbpipe.report.clean import shorten
 from nbpipe.report.pages import Page, read_page
 from nbpipe.run import Run

@@ -7,7 +7,7 @@ import pytest
 from nbpipe.preprocess import parts as parts_module
 from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.parsers import Parsed
-from nbpipe.preprocess.parts import Parts, gather
+from nbpipe.preprocess.parts import Gathering, Parts
 from nbpipe.preprocess.sandbox import Outcome
 from nbpipe.records import LEDGER, PART, read_table
 
@@ -35,9 +35,9 @@ def fill(parts: Parts, seconds: float = 1.0) -> None:
 
 
 def test_a_part_comes_out_in_its_documents_order_when_the_last_has_come(tmp_path: Path) -> None:
-    groups = dict(enumerate(shard(tmp_path).groups))
+    gathering = Gathering(dict(enumerate(shard(tmp_path).groups)))
     arriving = [outcome(document) for document in reversed(shard(tmp_path).documents)]
-    gathered = list(gather(groups, arriving))
+    gathered = [whole for whole in map(gathering.take, arriving) if whole]
     assert [index for index, _ in gathered] == [2, 1, 0]
     assert [found.id for found in gathered[2][1]] == ["0.txt", "1.txt", "2.txt"]
 

@@ -63,7 +63,8 @@ class Maker:
         for index, paths in enumerate(plan.shards):
             folder = self.run.shard(index, num_shards)
             rows = [
-                dict(zip(LEDGER.names, (path, *documents[path], "pdfium", 0.1, 1, 1), strict=True)) for path in paths
+                dict(zip(LEDGER.names, (path, *documents[path], "pdfium", 0.1, 1, 1, [], [], []), strict=True))
+                for path in paths
             ]
             write_table(folder / "ledger.parquet", pa.Table.from_pylist(rows, LEDGER))
             stamp = Stamp.now(Preprocess(documents=folder, run="elsewhere"))

@@ -1,0 +1,232 @@
+"""Who is at work on a shard, and how far: one small file that its owner rewrites every few seconds.
+
+Unusual: no machine is asked, and no clock but the file system's. Claims are numbered; taking a shard over means making
+the next number, which the file system lets only one process do, and whoever finds a higher number than its own stops. A
+claim is free when its work is over, when its process is dead and this is the machine to see that, or when it has not
+been rewritten for a minute. What is claimed is written whole or not at all anyway, so a claim only spares work.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from nbpipe.errors import NbpipeError, StoppedError, WorkError
+
+BEAT = 5.0  # seconds between two signs of life
+SILENT = 60.0  # seconds without one until others may take over
+_POLL = 0.5
+_SAME_START = 2.0  # seconds that two readings of one process' start may differ
+_PREFIX, _DRAFT = ".claim-", ".claiming-"
+_RUNNING = "running"
+
+
+@dataclass
+class Progress:
+    """How far a piece of work is. done: documents by status; earlier: how many of them an earlier attempt did.
+
+    begun, latest: when this attempt began and when its latest document was done, in seconds of the epoch. state:
+    "running", then "over", "failed" or "stopped", the last two with a reason.
+    """
+
+    total: int = 0
+    done: dict[str, int] = field(default_factory=dict)
+    earlier: int = 0
+    begun: float = 0.0
+    latest: float = 0.0
+    state: str = _RUNNING
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim as it lies in a folder: its number, its owner, how far it is, and seconds since its last sign of life."""
+
+    number: int
+    owner: dict[str, Any]
+    progress: Progress
+    silence: float
+
+    @property
+    def running(self) -> bool:
+        """Whether its work was going on when it was last heard of."""
+        return self.progress.state == _RUNNING
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it says that it runs, but was silent for too long, or its process is known to be gone."""
+        return self.running and (self.silence > SILENT or self._gone)
+
+    @property
+    def _gone(self) -> bool:
+        if self.owner.get("machine") != _machine():
+            return False
+        try:
+            return abs(psutil.Process(self.owner["pid"]).create_time() - self.owner["started"]) > _SAME_START
+        except psutil.NoSuchProcess:
+            return True
+
+
+class Work:
+    """A claim that is held. Its progress is what others see."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder, self.number = folder, number
+        self.progress = Progress()
+        self._lost = False
+        self._over = threading.Event()
+        self._beats = threading.Thread(target=self._beat, daemon=True)
+
+    def begin(self, total: int, done: Mapping[str, int]) -> None:
+        """Say how many documents there are, and which of them are done already, by status."""
+        now = time.time()
+        self.progress = Progress(total, dict(done), sum(done.values()), begun=now, latest=now)
+        self.write()
+
+    def count(self, status: str) -> None:
+        """Say that one more document is done; raise WorkError where another process has taken over."""
+        if self._lost:
+            name = self.folder.name
+            raise WorkError(f"{name}: another process took over, because this one was silent for {SILENT:g} seconds")
+        self.progress.done[status] = self.progress.done.get(status, 0) + 1
+        self.progress.latest = time.time()
+
+    def write(self) -> None:
+        """Rewrite the claim; not flushed to the disk, since it says nothing that must survive the machine."""
+        draft = self.folder / f"{_DRAFT}{secrets.token_hex(4)}"
+        try:
+            draft.write_bytes(_content(self.progress))
+            draft.replace(_path(self.folder, self.number))
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT):
+            newest = read_claim(self.folder)
+            self._lost = bool(newest) and newest.number > self.number
+            with suppress(OSError):  # on a full disk the claim just falls silent
+                self.write()
+
+    def start(self) -> None:
+        """Begin to give signs of life."""
+        self._beats.start()
+
+    def end(self, state: str, reason: str) -> None:
+        """Give the last sign of life."""
+        self._over.set()
+        self._beats.join()
+        self.progress.state, self.progress.reason = state, reason
+        with suppress(OSError):
+            self.write()
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[Work]:
+    """Hold a folder's claim, after waiting while another process does, and say how the work ended."""
+    work = Work(folder, _take(folder))
+    state, reason = "over", ""
+    work.start()
+    try:
+        yield work
+    except BaseException as error:
+        stopped = isinstance(error, StoppedError) or not isinstance(error, Exception)
+        state = "stopped" if stopped else "failed"
+        reason = str(error) if isinstance(error, NbpipeError) else type(error).__name__
+        raise
+    finally:
+        work.end(state, reason)
+
+
+def read_claim(folder: Path) -> Claim | None:
+    """Return the newest claim in a folder, or None where there is none."""
+    for path in sorted(folder.glob(f"{_PREFIX}*"), reverse=True):
+        try:
+            silence = max(0.0, time.time() - path.stat().st_mtime)
+            content = json.loads(path.read_bytes())
+            return Claim(_number(path), content["owner"], Progress(**content["progress"]), silence)
+        except FileNotFoundError:
+            continue
+        except (ValueError, TypeError, KeyError):  # just made, or its disk was full
+            return Claim(_number(path), {}, Progress(), silence)
+    return None
+
+
+def release(folder: Path) -> None:
+    """Remove the claims of a folder whose work is proven done."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        path.unlink(missing_ok=True)
+
+
+def _take(folder: Path) -> int:
+    """Make the next claim once the newest is free, and return its number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    waited = False
+    while True:
+        newest = read_claim(folder)
+        if newest is None or not newest.running or newest.stalled or newest.owner == _me():
+            number = newest.number + 1 if newest else 1
+            if _make(_path(folder, number)):
+                _forget(folder, number)
+                return number
+        elif not waited:
+            waited = True
+            done, total = sum(newest.progress.done.values()), newest.progress.total
+            print(f"{folder.name}: another process is at it, with {done:,} of {total:,} documents done; waiting for it")
+        time.sleep(_POLL)
+
+
+def _make(path: Path) -> bool:
+    """Make a claim; of several processes one gets it."""
+    try:
+        with path.open("xb") as file:
+            file.write(_content(Progress()))
+        return True
+    except FileExistsError:
+        return False
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _forget(folder: Path, number: int) -> None:
+    for path in folder.glob(f"{_PREFIX}*"):
+        if _number(path) < number:
+            path.unlink(missing_ok=True)
+
+
+def _content(progress: Progress) -> bytes:
+    return json.dumps({"owner": _me(), "progress": asdict(progress)}).encode()
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{_PREFIX}{number:05d}"
+
+
+def _number(path: Path) -> int:
+    return int(path.name.removeprefix(_PREFIX))
+
+
+@cache
+def _me() -> dict[str, Any]:
+    return {"machine": _machine(), "pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+@cache
+def _machine() -> str:
+    """Return what tells this machine, since its start and within its container, from others; its name is not in it."""
+    try:
+        facts = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+    except OSError:
+        facts = f"{platform.node()} {psutil.boot_time():.0f}"
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]

@@ -1,0 +1,96 @@
+"""One attempt at a shard's parts: parse what is lacking, write what is whole, keep the rest, whatever ends it.
+
+Unusual: SIGTERM becomes an ordinary error while an attempt runs, so a machine that is taken away still keeps each
+document that was finished; SIGKILL costs at most what came since unfinished parts were last kept.
+"""
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pyarrow as pa
+
+from nbpipe.claim import Work
+from nbpipe.errors import StoppedError
+from nbpipe.preprocess.files import Document
+from nbpipe.preprocess.parts import Gathering, Parts
+from nbpipe.preprocess.worker import Outcome
+from nbpipe.progress import progress
+
+KEEP_EVERY = 5.0  # seconds between two times that unfinished parts are kept
+_KEEP_SHARE = 0.05  # of all time is spent on that, at most
+
+
+def fill(parts: Parts, parse: Callable[[list[Document]], Iterator[Outcome]], work: Work) -> None:
+    """Make what `parts` still lack, and their ledger.
+
+    parse: gives the outcome of each document, in any order. Raises StoppedError on SIGTERM, WorkError where another
+    process has taken over; then, and on any other error, what was finished is kept first.
+    """
+    lacking = parts.lacking()
+    gathering, done = Gathering(lacking), parts.done(lacking)
+    done += _take_up(parts, gathering)
+    work.begin(len(parts.documents), done)
+    keeper, expected = _Keeper(parts, gathering), gathering.expected
+    try:
+        for outcome in progress(parse(expected), total=len(expected)):
+            whole = gathering.take(outcome)
+            work.count(outcome.parsed.status)
+            if whole:
+                parts.write(*whole)
+            keeper.keep_if_due()
+    except BaseException:
+        with suppress(OSError):
+            keeper.keep()
+        raise
+    parts.close()
+
+
+def _take_up(parts: Parts, gathering: Gathering) -> Counter[str]:
+    """Take the documents that an earlier attempt finished in parts it did not; return how many have which status."""
+    expected = {document.id for document in gathering.expected}
+    kept = [outcome for outcome in parts.kept() if outcome.id in expected]
+    for whole in filter(None, map(gathering.take, kept)):
+        parts.write(*whole)
+    return Counter(outcome.parsed.status for outcome in kept)
+
+
+class _Keeper:
+    """Keeps what has come of unfinished parts on the disk, now and then."""
+
+    def __init__(self, parts: Parts, gathering: Gathering) -> None:
+        self._parts, self._gathering = parts, gathering
+        self._due = time.monotonic() + KEEP_EVERY
+
+    def keep_if_due(self) -> None:
+        began = time.monotonic()
+        if began < self._due:
+            return
+        self.keep()
+        now = time.monotonic()
+        self._due = now + max(KEEP_EVERY, (now - began) / _KEEP_SHARE)
+
+    def keep(self) -> None:
+        if held := self._gathering.held:
+            with suppress(pa.ArrowCapacityError):  # more than 2 GB of text at once: parts get whole without this
+                self._parts.keep(held)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Turn SIGTERM into a StoppedError inside; only the main thread can, elsewhere nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise StoppedError("stopped by SIGTERM; what was finished is kept, and the same command goes on from there")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
