@@ -1,16 +1,13 @@
 """What a job will take before it is begun: core-hours, machines, dollars, and how many machines meet a deadline.
 
 Unusual: the time is measured, not assumed: a sample of the documents is parsed by the very processes that do the work.
-The first document that a process reads pays for loading its parser, so a few are read once before and not counted.
 Seconds are those that a document keeps a process busy, as in the ledger; one process runs on each core.
 """
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import PurePosixPath
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from nbpipe.audit import as_json
@@ -20,13 +17,13 @@ from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.sampling import Total, quantile, share, stratify, total
 from nbpipe.preprocess.sandbox import parse_all
+from nbpipe.preprocess.trial import parse_warm, warm_seconds
 from nbpipe.progress import progress
 from nbpipe.run import Run, write
 from nbpipe.shown import Picture, Sentence, Shown, Table, words
 
 _MACHINES = (1, 2, 5, 10, 20, 50, 100)
 _FEWEST = 2  # documents of a sample, so that they can differ
-_UNCOUNTED = "\0"  # no file name holds it
 
 
 @dataclass(frozen=True, repr=False)
@@ -212,18 +209,8 @@ def foresee(documents: Sequence[Document], trial: Trial, terms: Terms, job: Sequ
 
 def measure(sample: Sequence[Document], trial: Trial) -> dict[str, float]:
     """Parse documents, and return the seconds that each kept a process busy, by its id."""
-    before = _first_ones(sample, trial.workers)
-    outcomes = parse_all([*before, *sample], trial.options, trial.workers)
-    counted = (outcome for outcome in outcomes if not outcome.id.startswith(_UNCOUNTED))
-    return {outcome.id: outcome.seconds for outcome in progress(counted, total=len(sample))}
-
-
-def _first_ones(sample: Sequence[Document], workers: int) -> list[Document]:
-    """Return a few documents of each kind under other ids: whatever loads its parser with them is not measured."""
-    kinds: dict[str, list[Document]] = defaultdict(list)
-    for document in sample:
-        kinds[PurePosixPath(document.id).suffix.lower()].append(document)
-    return [replace(one, id=_UNCOUNTED + one.id) for few in kinds.values() for one in few[: 2 * workers]]
+    outcomes = parse_all(sample, trial.options, trial.workers, parse_warm)
+    return {outcome.id: warm_seconds(outcome) for outcome in progress(outcomes, total=len(sample))}
 
 
 def keep(forecast: Forecast, run: Run) -> None:

@@ -12,7 +12,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, mean, variance
+from statistics import NormalDist, fmean, variance
 
 from nbpipe.preprocess.files import Document
 
@@ -78,7 +78,7 @@ def total(groups: Sequence[tuple[float, Sequence[float]]]) -> Total:
     than expected, and NOISE is added to the sample's own error. Its upper end starts at the plain stratified total.
     """
     groups = [(size, seconds) for size, seconds in groups if seconds]
-    plain = sum(size * mean(seconds) for size, seconds in groups)
+    plain = sum(size * fmean(seconds) for size, seconds in groups)
     if not plain:
         return Total(0.0, 0.0, 0.0)
     spread = sum(size * max(0.0, size / len(s) - 1) * variance(s) for size, s in groups if len(s) > 1)

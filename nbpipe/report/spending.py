@@ -62,7 +62,7 @@ def _preprocess(evidence: Evidence) -> Spending:
 def _actual(shards: Sequence[Piece], sound: Sequence[Piece]) -> _Time:
     """Return the core-time of the documents in every shard that can be trusted."""
     if not sound:
-        return _missing(shards[0], "not done")
+        return _missing(shards[0], "not finished")
     seconds = sum(row["seconds"] for piece in sound for row in piece.ledger)
     part = f" for {len(sound):,} of {len(shards):,} shards" if len(sound) < len(shards) else ""
     return _Time(seconds, f"{duration(seconds)} of core-time{part}")
@@ -97,10 +97,10 @@ def _alone(piece: Piece, forecast: Forecast | None) -> Spending:
 
 
 def _missing(piece: Piece, why: str) -> _Time:
-    """Return a time that is not known, and why: not proven, not done, or what else is said."""
+    """Return a time that is not known, and why: not proven, not finished, or what else is said."""
     if piece.receipt and not piece.sound:
         return _Time(None, "unproven, so not counted")
-    return _Time(None, why if piece.receipt else "not done")
+    return _Time(None, why if piece.receipt else "not finished")
 
 
 def _cost(piece: Piece) -> dict[str, Any]:
