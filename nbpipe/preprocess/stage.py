@@ -94,6 +94,7 @@ def open_shard(config: Preprocess) -> Shard:
 
     The demo's documents are made on first use. Raises RequestError where the folder is empty or differs from the plan.
     """
+    Options.of(config.model_dump())  # a list of passwords that cannot be read stops here, before any work
     warm_up()
     if config.documents == resolve(DEMO):
         from nbpipe.preprocess import demo  # its libraries would slow every other start
