@@ -63,7 +63,8 @@ def with_unseen(parsed: Parsed, failed: Sequence[int]) -> Parsed:
 
 def _lacking(parsed: Parsed, failed: Sequence[int]) -> list[int]:
     """Return the numbers of the pages that were loaded and have no text."""
-    return [number for number, page in enumerate(parsed.pages, 1) if not readable(page) and number not in failed]
+    unknown = set(failed)
+    return [number for number, page in enumerate(parsed.pages, 1) if not readable(page) and number not in unknown]
 
 
 def _shows(document: pypdfium2.PdfDocument, number: int) -> bool:
