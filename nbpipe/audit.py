@@ -149,7 +149,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def _files(folder: Path) -> list[Path]:
     """List what a receipt vouches for; names that start with a dot are drafts and notes of unfinished work."""
-    found = [(path, path.relative_to(folder).parts) for path in folder.rglob("*") if path.name != RECEIPT]
+    found = [(path, path.relative_to(folder).parts) for path in folder.rglob("*") if path != folder / RECEIPT]
     return sorted(path for path, parts in found if not any(part.startswith(".") for part in parts) and path.is_file())
 
 

@@ -103,7 +103,7 @@ def run_command(
     """
     given = {"documents": documents, "run": run or resolve(f"runs/{documents.name}")}
     given |= {name: value for name, value in (("num_shards", shards), ("labels", labels)) if value is not None}
-    for name in parameters.keys() & {"shard", *given}:
+    for name in parameters.keys() & {"shard", "retry", *given}:
         raise RequestError(f"-p {name}: is said otherwise here; see nbpipe run --help")
     _execute(given | parameters)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-PASSWORDS = "NBPIPE_PASSWORDS"  # names a file with one password a line
+from nbpipe.preprocess.passwords import PASSWORDS, check
+
 MOST_TEXT = 20_000_000  # bytes of text kept of a document, so that a part of a hundred fits Arrow's 2 GB of text
 
 
@@ -33,8 +34,22 @@ class Options:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
-        """Return the options that a config's values give, and the passwords that the environment names."""
-        place = os.environ.get(PASSWORDS)
+        """Return the options that a config's values give, and the place of the passwords that the environment names.
+
+        Raises RequestError where that is no file of passwords.
+        """
+        place = _place(os.environ.get(PASSWORDS, ""))
         names = cls.__dataclass_fields__.keys() - {"passwords"}
         given = {name: settings[name] for name in names}
-        return cls(**given, passwords=Path(place).expanduser().absolute() if place else None)
+        return cls(**given, passwords=place)
+
+
+def _place(given: str) -> Path | None:
+    """Return the absolute path of the passwords' file, None where none is given."""
+    if not given.strip():
+        return None
+    from nbpipe.config import resolve  # here alone: a parser's process does without
+
+    place = resolve(given)
+    check(place)
+    return place

@@ -6,8 +6,10 @@ does not turn into another word. Ligatures are spelt out, so that "ﬁnd" and "f
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from nbpipe.preprocess.passwords import redacted
 
 _ODD = re.compile("\xad\n?|[\x00-\x08\x0b-\x1f\x7f-\x9f\ufb00-\ufb06\ufeff\ufffe\uffff\ud800-\udfff]")
 _SPELT = {
@@ -49,12 +51,22 @@ def tidy(text: str) -> str:
     return _ODD.sub(lambda odd: _SPELT.get(odd[0], "\ufffd"), text.replace("\r\n", "\n"))
 
 
+def readable(page: str) -> bool:
+    """Tell whether a page's tidied text holds a character that says something."""
+    return bool(page.strip("\ufffd \t\n\xa0"))
+
+
 def judged(pages: Sequence[str], parser: str, lacks: str = "there is no text in it", note: str = "") -> Parsed:
     """Return pages as "ok" if any of them holds text, else as "empty" with what it lacks; a note is kept either way."""
     pages = [tidy(page) for page in pages]
-    if any(page.strip("\ufffd \t\n\xa0") for page in pages):
+    if any(map(readable, pages)):
         return Parsed("ok", note, parser, pages)
     return Parsed("empty", "; ".join(filter(None, [lacks, note])), parser, pages)
+
+
+def noted(parsed: Parsed, note: str) -> Parsed:
+    """Return what was parsed with a note in front of its reason."""
+    return replace(parsed, reason="; ".join(filter(None, [note, parsed.reason])))
 
 
 def first_pages(kept: int, count: int) -> str:
@@ -63,7 +75,7 @@ def first_pages(kept: int, count: int) -> str:
 
 
 def cause(error: BaseException, path: Path) -> str:
-    """Return an error as one line that is the same on every machine: no folders, no memory addresses."""
-    text = str(error).replace(str(path.absolute()), path.name).replace(str(path), path.name)
+    """Return an error as one line that is the same on every machine: no folders, no memory addresses, no passwords."""
+    text = redacted(str(error).replace(str(path.absolute()), path.name).replace(str(path), path.name))
     text = " ".join(_ADDRESS.sub("…", tidy(text)).replace("\ufffd", " ").split())
     return f"{type(error).__name__}: {text}"[:_LONGEST_REASON] if text else type(error).__name__

@@ -17,10 +17,13 @@ from nbpipe.preprocess.parsed import Parsed, cause, judged
 
 __all__ = ["ACCEPTED", "Parsed", "parse", "parser_version"]
 
-ACCEPTED = (".pdf", ".txt", ".text", ".md", ".markdown", ".html", ".htm", ".xhtml", ".docx")
+ACCEPTED = (
+    *(".pdf", ".txt", ".text", ".md", ".markdown", ".html", ".htm", ".xhtml", ".eml", ".rtf"),
+    *(".docx", ".pptx", ".xlsx", ".odt", ".odp", ".ods"),
+)
 
-_RULES = "text-2"  # raise the number whenever the same document would give another text
-_LIBRARIES = ("pypdfium2", "pypdf", "selectolax", "charset-normalizer")
+_RULES = "text-3"  # raise the number whenever the same document would give another text
+_LIBRARIES = ("pypdfium2", "pypdf", "selectolax", "charset-normalizer", "striprtf")
 _HEAD = 1024  # a PDF's header stands within these first bytes
 _PDF = b"%PDF-"
 
@@ -62,10 +65,18 @@ def _reader(suffix: str) -> Callable[[Path, Options], Parsed]:
     """Return the function that reads one kind of file; loads the libraries it needs."""
     if suffix == ".pdf":
         from nbpipe.preprocess.pdf import read_pdf as read
-    elif suffix == ".docx":
-        from nbpipe.preprocess.markup import read_docx as read
+    elif suffix in (".docx", ".pptx", ".xlsx"):
+        from nbpipe.preprocess import office
+
+        read = {".docx": office.read_docx, ".pptx": office.read_pptx, ".xlsx": office.read_xlsx}[suffix]
+    elif suffix in (".odt", ".odp", ".ods"):
+        from nbpipe.preprocess.opendocument import read_opendocument as read
     elif suffix in (".html", ".htm", ".xhtml"):
         from nbpipe.preprocess.markup import read_html as read
+    elif suffix == ".eml":
+        from nbpipe.preprocess.mail import read_mail as read
+    elif suffix == ".rtf":
+        from nbpipe.preprocess.richtext import read_rtf as read
     elif suffix in (".md", ".markdown"):
         read = _read_markdown
     else:

@@ -20,10 +20,11 @@ import pypdfium2
 from pypdfium2 import raw
 
 from nbpipe.preprocess.options import Options
-from nbpipe.preprocess.parsed import Parsed, cause, first_pages, judged
+from nbpipe.preprocess.parsed import Parsed, cause, first_pages, judged, noted
+from nbpipe.preprocess.passwords import locked, redacted, tried
+from nbpipe.preprocess.scans import with_scans, with_unseen
 from nbpipe.preprocess.spacing import Glyphs, Spacing
 
-_LOCKED = "it opens only with a password"
 _LINE_HYPHEN = "\ufffe"  # pdfium's mark for a hyphen at a line end; it drops the line end itself
 _NAMED = 10  # failed pages that a reason names
 
@@ -37,19 +38,30 @@ class _Page(NamedTuple):
 def read_pdf(path: Path, options: Options) -> Parsed:
     """Read a PDF with the first parser that can; one that opens with an empty password is read like any other."""
     try:
-        with pypdfium2.PdfDocument(path.absolute()) as document:
-            return _with_pdfium(document, options)
+        return _unlocked(path, options)
     except MemoryError:
         raise
     except pypdfium2.PdfiumError as error:
-        if error.err_code == raw.FPDF_ERR_PASSWORD:
-            return Parsed("encrypted", _LOCKED, "pdfium")
         parsed = _with_pypdf(path, options, f"pdfium: {_refusal(error)}")
         if error.err_code == raw.FPDF_ERR_SECURITY and parsed.status == "unreadable":
             return replace(parsed, status="encrypted")
         return parsed
     except Exception as error:
         return _with_pypdf(path, options, f"pdfium: {cause(error, path)}")
+
+
+def _unlocked(path: Path, options: Options) -> Parsed:
+    """Read a PDF with pdfium and the first password that opens it."""
+    for password, note in tried(options.passwords):
+        # A PDF of no pages sets no error, so that of the last document would stand; this sets "format error".
+        raw.FPDF_LoadMemDocument64(b"-", 1, None)
+        try:
+            with pypdfium2.PdfDocument(path.absolute(), password=password) as document:
+                return noted(_with_pdfium(document, options), note)
+        except pypdfium2.PdfiumError as error:
+            if error.err_code != raw.FPDF_ERR_PASSWORD:
+                raise
+    return Parsed("encrypted", locked(options.passwords), "pdfium")
 
 
 def _with_pdfium(document: pypdfium2.PdfDocument, options: Options) -> Parsed:
@@ -61,7 +73,8 @@ def _with_pdfium(document: pypdfium2.PdfDocument, options: Options) -> Parsed:
         raise pypdfium2.PdfiumError(_failures(failed, len(pages)))
     parser = "pdfium+gaps" if spacing.glued else "pdfium"
     notes = [_failures(failed, len(pages)), first_pages(count, len(document)) if count < len(document) else ""]
-    return judged(pages, parser, _scan(len(pages)), "; ".join(filter(None, notes)))
+    parsed = judged(pages, parser, "", "; ".join(filter(None, notes)))
+    return with_scans(parsed, document, failed, options)
 
 
 def _texts(document: pypdfium2.PdfDocument, count: int, spacing: Spacing, failed: list[int]) -> Iterator[str]:
@@ -160,8 +173,9 @@ def _with_pypdf(path: Path, options: Options, refusal: str) -> Parsed:
     try:
         with path.open("rb") as file:
             reader = pypdf.PdfReader(file)
-            if reader.is_encrypted and not reader.decrypt(""):
-                return Parsed("encrypted", _LOCKED, "pypdf")
+            opened = _unlock(reader, options)
+            if opened is None:
+                return Parsed("encrypted", locked(options.passwords), "pypdf")
             failed: list[int] = []
             count = min(len(reader.pages), options.max_pages)
             pages = [_extract(reader, number, failed) for number in range(count)]
@@ -172,8 +186,15 @@ def _with_pypdf(path: Path, options: Options, refusal: str) -> Parsed:
         return Parsed("unreadable", f"{refusal}; pypdf: {cause(error, path)}")
     if len(failed) == len(pages):
         return Parsed("unreadable", f"{refusal}; pypdf: {_failures(failed, len(pages))}")
-    notes = [_failures(failed, len(pages)), cut]
-    return judged(pages, "pypdf", _scan(len(pages)), "; ".join(filter(None, notes)))
+    notes = [opened, _failures(failed, len(pages)), cut]
+    return with_unseen(judged(pages, "pypdf", "", "; ".join(filter(None, notes))), failed)
+
+
+def _unlock(reader: "pypdf.PdfReader", options: Options) -> str | None:  # noqa: F821
+    """Return what to note of the password that opens a PDF, None where none does."""
+    if not reader.is_encrypted:
+        return ""
+    return next((note for password, note in tried(options.passwords) if reader.decrypt(password)), None)
 
 
 def _extract(reader: "pypdf.PdfReader", number: int, failed: list[int]) -> str:  # noqa: F821
@@ -189,11 +210,7 @@ def _extract(reader: "pypdf.PdfReader", number: int, failed: list[int]) -> str: 
 def _refusal(error: pypdfium2.PdfiumError) -> str:
     """Return what pdfium itself said, out of the sentence that its Python wrapper makes of it."""
     said = re.search(r"\(PDFium: (.+?)\.?\)", str(error))
-    return said[1] if said else str(error)
-
-
-def _scan(count: int) -> str:
-    return f"{count} page{'s' * (count != 1)} without a text layer (a scan?)"
+    return redacted(said[1] if said else str(error))
 
 
 def _failures(failed: Sequence[int], count: int) -> str:

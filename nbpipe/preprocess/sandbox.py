@@ -14,9 +14,10 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from selectors import EVENT_READ, DefaultSelector
+from types import ModuleType
 
 from nbpipe.errors import WorkError
 from nbpipe.preprocess.files import Document
@@ -30,6 +31,7 @@ __all__ = ["Outcome", "parse_all", "warm_up"]
 _AHEAD, _AHEAD_BYTES = 32, 1 << 16  # documents handed over at once; their names must fit a pipe, so that none blocks
 _STARTS = 3  # processes in a row that may die before they are ready
 _START = 120  # seconds that a process may take to be ready
+_DYING = 0.5  # seconds that a process which closed its pipe may take to end
 _JOIN = 5  # seconds to wait for a killed process; one that hangs in the kernel is left to it
 _now = time.monotonic
 
@@ -112,7 +114,8 @@ class _Worker:
         context = _context()
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, self._options, self._parser), daemon=True)
-        self._process.start()
+        with _without_main():
+            self._process.start()
         theirs.close()
         self._ends.register(self._pipe, EVENT_READ, self)
         self._ends.register(self._process.sentinel, EVENT_READ, self)
@@ -145,14 +148,17 @@ class _Worker:
     def _fail(self, verdict: Parsed | None) -> Iterator[Outcome]:
         """End the process; its first document gets the verdict, or without one the row of a process that died."""
         seconds, process = _now() - self._since, self._process
+        if not verdict:
+            process.join(_DYING)  # its pipe may end before it does
+        cause = _cause(process.exitcode)
         self.kill()
         if self._ready and self.queue:
             document = self.queue.popleft()
             digest = sha256(document.path, self._options)
-            parsed = verdict or Parsed("crashed", f"the parser's process died ({_cause(process)}; {self._limit})")
+            parsed = verdict or Parsed("crashed", f"the parser's process died ({cause}; {self._limit})")
             yield Outcome(document.id, digest, document.bytes, parsed, seconds, 0)
         elif self._starts >= _STARTS:
-            raise WorkError(f"the parsers' process cannot be started ({_cause(process)}); what was done is kept")
+            raise WorkError(f"the parsers' process cannot be started ({cause}); what was done is kept")
 
     @property
     def _limit(self) -> str:
@@ -172,9 +178,20 @@ class _Worker:
         self._process = None
 
 
-def _cause(process: multiprocessing.process.BaseProcess) -> str:
-    code = process.exitcode
-    with suppress(ValueError, TypeError):
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the program that runs from a process that starts: it would be loaded there again, for nothing."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _cause(code: int | None) -> str:
+    if code is None:
+        return "it closed its way back"
+    with suppress(ValueError):
         return signal.Signals(-code).name
     return f"exit code {code}"
 

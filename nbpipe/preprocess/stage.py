@@ -27,6 +27,7 @@ from nbpipe.preprocess.parsers import parser_version
 from nbpipe.preprocess.parts import Parts
 from nbpipe.preprocess.plan import Plan, agree
 from nbpipe.preprocess.sandbox import Outcome, parse_all, warm_up
+from nbpipe.preprocess.tesseract import tesseract_version
 from nbpipe.records import LEDGER, PART, read_table
 from nbpipe.run import Run, writing
 from nbpipe.shown import Sentence, Shown, Table
@@ -96,6 +97,7 @@ def open_shard(config: Preprocess) -> Shard:
 
     The demo's documents are made on first use. Raises RequestError where the folder is empty or differs from the plan.
     """
+    Options.of(config.model_dump())  # a list of passwords that cannot be read stops here, before any work
     warm_up()
     if config.documents == resolve(DEMO):
         from nbpipe.preprocess import demo  # its libraries would slow every other start
@@ -212,6 +214,8 @@ def finish(parsing: Parsing, stamp: Stamp) -> Receipt:
     parts, counts, again = parsing.shard.parts, parsing.counts, parsing.shard.again
     rows = parsing.ledger.num_rows
     facts = {"rows": rows, "ok": counts["ok"], "failed": rows - counts["ok"], "statuses": counts, **parts.identity}
+    if parsing.shard.options.ocr == "auto":
+        facts["ocr"] = f"tesseract {tesseract_version()}"  # what it reads depends on that
     with writing(parsing.shard.config.run), claimed(parts.folder):
         if again and again.merged.exists() and again.before:
             again.commit(stamp, facts)

@@ -20,29 +20,25 @@ from nbpipe.run import Run
 from nbpipe.status import read_status
 
 DRIVER = """
-import sys, time
-from pathlib import Path
+import sys
+from functools import partial
 
 from nbpipe.audit import Stamp
 from nbpipe.config import Preprocess
 from nbpipe.errors import NbpipeError
 from nbpipe.preprocess import attempt, stage
-from nbpipe.preprocess.parsers import Parsed, parse
-from nbpipe.preprocess.sandbox import parse_all
 
-def slow(path, options):
-    time.sleep(float(sys.argv[3]) if len(sys.argv) > 3 else 0.05)
-    return parse(path, options)
+sys.path.insert(0, sys.argv[3])
+from misbehaving import slowly
 
-if __name__ == "__main__":
-    attempt.KEEP_EVERY = 0.2
-    stage.parse_all = lambda documents, options, workers: parse_all(documents, options, workers, slow)
-    config = Preprocess(documents=sys.argv[1], run=sys.argv[2], workers=2)
-    try:
-        print(stage.finish(stage.parse_shard(stage.open_shard(config)), Stamp.now(config)).digest)
-    except NbpipeError as error:
-        sys.exit(str(error))
-"""
+attempt.KEEP_EVERY = 0.2
+stage.parse_all = partial(stage.parse_all, parser=slowly)
+config = Preprocess(documents=sys.argv[1], run=sys.argv[2], workers=2)
+try:
+    print(stage.finish(stage.parse_shard(stage.open_shard(config)), Stamp.now(config)).digest)
+except NbpipeError as error:
+    sys.exit(str(error))
+"""  # without a guard: the processes must not run it again
 
 
 @pytest.fixture
@@ -71,10 +67,10 @@ def parts(run: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(run.glob("shards/*/part-*.parquet"))}
 
 
-def drive(folder: Path, *more: object) -> subprocess.Popen[str]:
+def drive(folder: Path) -> subprocess.Popen[str]:
     """Start the shard in a process of its own, with a parser that takes its time."""
     (folder / "driver.py").write_text(DRIVER)
-    command = [sys.executable, "driver.py", "documents", "run", *map(str, more)]
+    command = [sys.executable, "driver.py", "documents", "run", str(Path(__file__).parent)]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -143,7 +139,7 @@ def test_what_was_kept_under_other_options_is_not_taken_up(documents: Path, tmp_
 def test_two_processes_at_one_shard_both_end_with_the_same_receipt(
     documents: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
-    both = [drive(tmp_path, 0.005), drive(tmp_path, 0.005)]
+    both = [drive(tmp_path), drive(tmp_path)]
     said = [driver.communicate(timeout=120) for driver in both]
     assert [driver.returncode for driver in both] == [0, 0], said
     digests = {out.splitlines()[-1] for out, _ in said}

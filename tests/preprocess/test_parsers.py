@@ -10,7 +10,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
-from nbpipe.preprocess import markup, parsers
+from nbpipe.preprocess import package, parsers
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsed import cause
 from nbpipe.preprocess.parsers import Parsed, parse, parser_version
@@ -124,12 +124,13 @@ def test_parsers_are_kept_quiet(
 
 
 def test_the_version_names_every_library_that_shapes_text() -> None:
-    for name in ("pypdfium2", "pypdf", "selectolax", "charset-normalizer", "text-"):
+    for name in ("pypdfium2", "pypdf", "selectolax", "charset-normalizer", "striprtf", "text-"):
         assert name in parser_version()
 
 
 def test_loading_the_parsers_loads_no_heavy_library() -> None:
     heavy = {"torch", "polars", "pyarrow", "numpy", "pypdf", "pypdfium2", "selectolax", "charset_normalizer"}
+    heavy |= {"xml", "striprtf", "msoffcrypto"}
     code = f"import sys, nbpipe.preprocess.parsers; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -303,7 +304,7 @@ def test_a_docx_of_broken_xml_is_unreadable(docx: Callable) -> None:
 
 
 def test_a_docx_that_unpacks_without_end_is_unreadable(docx: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(markup, "_LARGEST", 10_000)
+    monkeypatch.setattr(package, "_LARGEST", 10_000)
     row = docx(document=paragraph("a" * 20_000))
     assert row.status == "unreadable"
     assert "would unpack" in row.reason

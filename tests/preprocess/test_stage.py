@@ -163,3 +163,12 @@ def test_kills_at_random_moments_leave_the_same_bytes(tmp_path: Path) -> None:
 def drive(folder: Path, workers: int) -> subprocess.Popen[bytes]:
     """Start the shard in a process of its own."""
     return subprocess.Popen([sys.executable, "driver.py", "documents", "run", str(workers)], cwd=folder)
+
+
+def test_a_list_of_passwords_that_is_not_there_stops_before_any_work(
+    documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NBPIPE_PASSWORDS", str(tmp_path / "nowhere"))
+    with pytest.raises(RequestError, match="NBPIPE_PASSWORDS: names no list of passwords"):
+        run_shard(documents, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
