@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from nbpipe import __version__
-from nbpipe.config import DEMO, resolve
+from nbpipe.config import DEMO, relative, resolve
+from nbpipe.cost import GPU_PRICE, VM_PRICE
 from nbpipe.errors import NbpipeError, RequestError
 from nbpipe.run import Run
 
@@ -62,6 +63,31 @@ def demo(run: Path) -> None:
     _execute({"documents": resolve(DEMO), "run": run})
 
 
+@main.command()
+@click.argument("documents", type=PLACE, required=False)
+@click.option("--files", type=click.IntRange(min=1), help="Instead of DOCUMENTS: how many there are ...")
+@click.option("--seconds-per-file", "each", type=float, help="... and how many seconds each takes on one core.")
+@click.option("--deadline", default="2h", show_default=True, help="What it may take, as in 90m, 2h, 1h30m or 45s.")
+@click.option("--sample", default=200, show_default=True, help="How many documents are parsed to find out.")
+@click.option("--vm-price", default=VM_PRICE, show_default=True, help="Dollars an hour of a machine.")
+@click.option("--gpu-price", default=GPU_PRICE, show_default=True, help="Dollars an hour of a machine with a GPU.")
+@click.option("--cores", type=int, help="Cores of each machine.  [default: as many as here; with --files 1]")
+@click.option("--run", type=PLACE, help="The run folder.  [default: runs/NAME-OF-THE-FOLDER]")
+@click.option("-p", "parameters", type=(str, str), multiple=True, callback=_pairs, metavar="NAME VALUE")
+def plan(**asked: Any) -> None:
+    """Say what preprocessing DOCUMENTS will take, from a sample of them: core-hours, machines, dollars.
+
+    Says how many machines meet the deadline. The forecast is kept in the run, where the report compares it with what
+    happened. -p sets parameters as `nbpipe run` does, such as -p ocr auto.
+    """
+    from nbpipe.planning import Question, answer
+
+    forecast, place = answer(Question(**asked))
+    click.echo(forecast)
+    if place:
+        click.echo(f"kept in {relative(place)}", err=True)
+
+
 @main.command("run")
 @click.argument("documents", type=PLACE)
 @click.option("--run", type=PLACE, help="The run folder.  [default: runs/NAME-OF-THE-FOLDER]")
@@ -77,7 +103,7 @@ def run_command(
     """
     given = {"documents": documents, "run": run or resolve(f"runs/{documents.name}")}
     given |= {name: value for name, value in (("num_shards", shards), ("labels", labels)) if value is not None}
-    for name in parameters.keys() & {"shard", *given}:
+    for name in parameters.keys() & {"shard", "retry", *given}:
         raise RequestError(f"-p {name}: is said otherwise here; see nbpipe run --help")
     _execute(given | parameters)
 

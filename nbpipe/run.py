@@ -31,6 +31,11 @@ class Run:
         return self.folder / "plan.json"
 
     @property
+    def forecast(self) -> Path:
+        """What the run was expected to take, by `nbpipe plan`."""
+        return self.folder / "forecast.json"
+
+    @property
     def model(self) -> Path:
         """The trained model's folder."""
         return self.folder / "model"

@@ -1,4 +1,4 @@
-"""Tables that show themselves, in a notebook, a report and a terminal.
+"""Tables, sentences and pictures that show themselves, in a notebook, a report and a terminal.
 
 Unusual: every cell is text to be escaped, always. Documents, file names and labels come from strangers, and a table is
 where they meet a browser. Bold is the only mark-up, so that code hosts that strip styles show the same table.
@@ -6,7 +6,7 @@ where they meet a browser. Bold is the only mark-up, so that code hosts that str
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape as _escape
 from typing import Any
 
@@ -34,15 +34,6 @@ def words(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}"
     return str(value)
-
-
-def span(seconds: float) -> str:
-    """Return a time span in the unit that people would use: 45 s, 33 min, 5.6 h, 2.3 days."""
-    for size, unit, until in ((1, "s", 90), (60, "min", 90), (3600, "h", 48)):
-        if seconds < size * until:
-            count = seconds / size
-            return f"{count:.1f} {unit}" if unit == "h" or count < 10 else f"{count:.0f} {unit}"
-    return f"{seconds / 86400:.1f} days"
 
 
 class Shown:
@@ -102,3 +93,18 @@ class Sentence:
 
     def __repr__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn picture, and what it shows in words; `width` in pixels of the screen, of which it holds more."""
+
+    png: bytes = field(repr=False)
+    words: str
+    width: int = 700
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        return self.png, {"width": self.width}
+
+    def __repr__(self) -> str:
+        return self.words

@@ -89,6 +89,16 @@ def test_predict_writes_a_file_whole_or_not_at_all(finished: Path, command: Comm
         (["run", ".", "-p", "device", "gpu"], "device = 'gpu'"),
         (["run", ".", "--labels", "labels.csv"], "labels = 'labels.csv': no such file"),
         (["run", ".", "--shards", "0"], "num_shards = 0"),
+        (["plan"], "DOCUMENTS: missing; accepted is a folder, or --files"),
+        (["plan", "docs"], "documents = 'docs': no such folder"),
+        (["plan", ".", "--files", "3"], "DOCUMENTS and --files: give one of them"),
+        (["plan", "--files", "3"], "--files together with --seconds-per-file"),
+        (["plan", "--files", "3", "--seconds-per-file", "nan"], "seconds_per_file = nan"),
+        (["plan", "--files", "3", "--seconds-per-file", "1", "--deadline", "90"], "90m, 2h, 1h30m or 45s"),
+        (["plan", "--files", "3", "--seconds-per-file", "1", "--vm-price", "-1"], "vm_price = -1.0"),
+        (["plan", "--files", "3", "--seconds-per-file", "1", "--run", "r"], "nothing is kept"),
+        (["plan", ".", "--run", "../run", "--sample", "1"], "the folder holds no documents"),
+        (["plan", ".", "--run", "../run", "-p", "shard", "1"], "-p shard: is said otherwise here"),
         (["status", "runs/none"], "no run folder"),
         (["retry", "runs/none"], "no run folder"),
         (["verify", "runs/none"], "no run folder"),
@@ -104,6 +114,25 @@ def test_a_wrong_request_exits_2_and_writes_nothing(
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_answers_without_a_folder_and_writes_nothing(command: Command, tmp_path: Path) -> None:
+    done = command("plan", "--files", "10000", "--seconds-per-file", "2")
+    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
+    assert "3 machines do it in 2 hours" in done.stdout
+
+
+def test_plan_parses_a_sample_and_keeps_the_forecast_in_the_run(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    for index in range(30):
+        (tmp_path / "documents" / f"{index}.txt").write_text("word " * 9)
+    done = command("plan", "documents", "--sample", "8", "--vm-price", "0.2", "--cores", "3", "--deadline", "1h30m")
+    assert (done.returncode, done.stderr) == (0, "kept in runs/documents/forecast.json\n")
+    assert "Machines with 3 cores at $0.20 an hour" in done.stdout
+    (written,) = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    facts = json.loads(written.read_bytes())
+    assert (facts["documents"], facts["sampled"], facts["terms"]["deadline"]) == (30, 8, 5400)
+    assert str(tmp_path) not in written.read_text()
 
 
 def test_edited_labels_are_learnt_anew(finished: Path, tmp_path: Path, command: Command) -> None:

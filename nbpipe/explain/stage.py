@@ -94,7 +94,19 @@ def _read(shards: list[Receipt], paths: pl.Series) -> pl.DataFrame:
     return pl.concat(parts).select("path", "pages", text=pl.col("pages").list.join("\n"))
 
 
-def estimate(sample: Sample) -> Sentence:
+@dataclass(frozen=True, repr=False)
+class Estimate(Shown):
+    """How long explaining the sample may take, from a few of its documents."""
+
+    seconds: float
+    tried: int
+
+    def shown(self) -> list[Table | Sentence]:
+        """The expected seconds."""
+        return [Sentence(f"Expected: about {self.seconds:,.1f} s, from {self.tried} documents explained as a trial.")]
+
+
+def estimate(sample: Sample) -> Estimate:
     """Explain a few documents, and scale their seconds to the whole sample."""
     few = sample.documents.head(_TRIAL)
     trials = []
@@ -102,8 +114,7 @@ def estimate(sample: Sample) -> Sentence:
         began = time.perf_counter()
         _explain(sample.classifier, few)
         trials.append(time.perf_counter() - began)
-    seconds = min(trials) / len(few) * len(sample.documents)
-    return Sentence(f"Expected: about {seconds:,.1f} s, from {len(few)} documents explained as a trial.")
+    return Estimate(min(trials) / len(few) * len(sample.documents), len(few))
 
 
 def attribute(sample: Sample) -> "Explained":
@@ -258,7 +269,7 @@ class Explained(Shown):
         return [Table(["explained", ""], rows, f"Measured: {self.seconds:,.1f} s, {many / self.seconds:,.0f} a second")]
 
 
-def finish(explained: Explained, stamp: Stamp) -> Receipt:
+def finish(explained: Explained, stamp: Stamp, expected: Estimate | None = None) -> Receipt:
     """Write the explanations, what was measured, and last of all the receipt, and return it."""
     folder = Run(explained.sample.config.run).explain
     folder.mkdir(exist_ok=True)
@@ -267,4 +278,6 @@ def finish(explained: Explained, stamp: Stamp) -> Receipt:
     write_table(folder / "explanations.parquet", explained.table)
     write(folder / "metrics.json", as_json(explained.metrics))
     model = {"model": explained.sample.receipt.digest}
-    return write_receipt(folder, "explain", stamp, rows=len(explained.right), inputs=model)
+    spent = {"seconds": explained.seconds, "device": "cpu"}
+    spent |= {"predicted_seconds": expected.seconds} if expected else {}
+    return write_receipt(folder, "explain", stamp, rows=len(explained.right), inputs=model, cost=spent)

@@ -51,10 +51,15 @@ def tidy(text: str) -> str:
     return _ODD.sub(lambda odd: _SPELT.get(odd[0], "\ufffd"), text.replace("\r\n", "\n"))
 
 
+def readable(page: str) -> bool:
+    """Tell whether a page's tidied text holds a character that says something."""
+    return bool(page.strip("\ufffd \t\n\xa0"))
+
+
 def judged(pages: Sequence[str], parser: str, lacks: str = "there is no text in it", note: str = "") -> Parsed:
     """Return pages as "ok" if any of them holds text, else as "empty" with what it lacks; a note is kept either way."""
     pages = [tidy(page) for page in pages]
-    if any(page.strip("\ufffd \t\n\xa0") for page in pages):
+    if any(map(readable, pages)):
         return Parsed("ok", note, parser, pages)
     return Parsed("empty", "; ".join(filter(None, [lacks, note])), parser, pages)
 

@@ -22,6 +22,7 @@ from pypdfium2 import raw
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsed import Parsed, cause, first_pages, judged, noted
 from nbpipe.preprocess.passwords import locked, redacted, tried
+from nbpipe.preprocess.scans import with_scans, with_unseen
 from nbpipe.preprocess.spacing import Glyphs, Spacing
 
 _LINE_HYPHEN = "\ufffe"  # pdfium's mark for a hyphen at a line end; it drops the line end itself
@@ -72,7 +73,8 @@ def _with_pdfium(document: pypdfium2.PdfDocument, options: Options) -> Parsed:
         raise pypdfium2.PdfiumError(_failures(failed, len(pages)))
     parser = "pdfium+gaps" if spacing.glued else "pdfium"
     notes = [_failures(failed, len(pages)), first_pages(count, len(document)) if count < len(document) else ""]
-    return judged(pages, parser, _scan(len(pages)), "; ".join(filter(None, notes)))
+    parsed = judged(pages, parser, "", "; ".join(filter(None, notes)))
+    return with_scans(parsed, document, failed, options)
 
 
 def _texts(document: pypdfium2.PdfDocument, count: int, spacing: Spacing, failed: list[int]) -> Iterator[str]:
@@ -185,7 +187,7 @@ def _with_pypdf(path: Path, options: Options, refusal: str) -> Parsed:
     if len(failed) == len(pages):
         return Parsed("unreadable", f"{refusal}; pypdf: {_failures(failed, len(pages))}")
     notes = [opened, _failures(failed, len(pages)), cut]
-    return judged(pages, "pypdf", _scan(len(pages)), "; ".join(filter(None, notes)))
+    return with_unseen(judged(pages, "pypdf", "", "; ".join(filter(None, notes))), failed)
 
 
 def _unlock(reader: "pypdf.PdfReader", options: Options) -> str | None:  # noqa: F821
@@ -209,10 +211,6 @@ def _refusal(error: pypdfium2.PdfiumError) -> str:
     """Return what pdfium itself said, out of the sentence that its Python wrapper makes of it."""
     said = re.search(r"\(PDFium: (.+?)\.?\)", str(error))
     return redacted(said[1] if said else str(error))
-
-
-def _scan(count: int) -> str:
-    return f"{count} page{'s' * (count != 1)} without a text layer (a scan?)"
 
 
 def _failures(failed: Sequence[int], count: int) -> str:

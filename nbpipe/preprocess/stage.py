@@ -17,20 +17,23 @@ import pyarrow.compute as pc
 from nbpipe.audit import Receipt, Stamp, read_receipt, write_receipt
 from nbpipe.claim import claimed, release
 from nbpipe.config import DEMO, STATUSES, Preprocess, resolve
+from nbpipe.cost import Terms
 from nbpipe.preprocess.again import Again, roll_forward
 from nbpipe.preprocess.attempt import fill, terminable
 from nbpipe.preprocess.files import Document, list_documents
+from nbpipe.preprocess.forecast import Forecast, Trial, foresee, kept
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsers import parser_version
 from nbpipe.preprocess.parts import Parts
 from nbpipe.preprocess.plan import Plan, agree
 from nbpipe.preprocess.sandbox import Outcome, parse_all, warm_up
+from nbpipe.preprocess.tesseract import tesseract_version
 from nbpipe.records import LEDGER, PART, read_table
 from nbpipe.run import Run, writing
 from nbpipe.shown import Sentence, Shown, Table
 
 USABLE = 0.9
-_SAMPLE = 12
+_SAMPLE, _PART, _MOST = 12, 20, 100  # documents of a trial: at least so many, else one of twenty, at most so many
 _LISTED = 100
 _READING = ("max_pages", "max_bytes", "ocr", "ocr_languages")  # options that decide a document's text
 _LIMITS = ("timeout", "memory")
@@ -94,6 +97,7 @@ def open_shard(config: Preprocess) -> Shard:
 
     The demo's documents are made on first use. Raises RequestError where the folder is empty or differs from the plan.
     """
+    Options.of(config.model_dump())  # a list of passwords that cannot be read stops here, before any work
     warm_up()
     if config.documents == resolve(DEMO):
         from nbpipe.preprocess import demo  # its libraries would slow every other start
@@ -107,25 +111,16 @@ def open_shard(config: Preprocess) -> Shard:
     return Shard(config, plan, [document for document in documents if document.id in mine])
 
 
-@dataclass(frozen=True, repr=False)
-class Estimate(Shown):
-    """How long a shard may take, from a few of its documents."""
+def estimate(shard: Shard) -> Forecast:
+    """Parse a few documents, drawn across the sizes, and return the forecast of this shard and of the whole job.
 
-    seconds: float
-    sampled: int
-
-    def shown(self) -> list[Table | Sentence]:
-        """The expected seconds."""
-        return [Sentence(f"Expected: about {self.seconds:,.1f} s, from {self.sampled} documents parsed as a trial.")]
-
-
-def estimate(shard: Shard) -> Estimate:
-    """Parse a few documents, drawn across the sizes, and scale their seconds to the whole shard's processes."""
-    by_size = sorted(shard.documents, key=lambda document: document.bytes)
-    step = max(1, len(by_size) // _SAMPLE)
-    seconds = [outcome.seconds for outcome in parse_all(by_size[step // 2 :: step], shard.options, shard.workers)]
-    mean = sum(seconds) / len(seconds) if seconds else 0.0
-    return Estimate(mean * len(by_size) / shard.workers, len(seconds))
+    Prices and deadline are those that `nbpipe plan` kept in the run, else the usual ones.
+    """
+    count = min(max(_SAMPLE, len(shard.documents) // _PART), _MOST)
+    planned = kept(Run(shard.config.run))
+    terms = planned.terms if planned else Terms(cores=cores())
+    job = [len(shard.plan.sizes), sum(shard.plan.sizes.values())]
+    return foresee(shard.documents, Trial(count, shard.workers, shard.options), terms, job)
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,11 +209,17 @@ def parse_shard(shard: Shard) -> Parsing:
     return Parsing(shard, read_table(ledger, LEDGER), time.monotonic() - began)
 
 
-def finish(parsing: Parsing, stamp: Stamp) -> Receipt:
-    """Write the shard's receipt, last of all, and return it; a receipt that still holds stays as it is."""
+def finish(parsing: Parsing, stamp: Stamp, forecast: Forecast | None = None) -> Receipt:
+    """Write the shard's receipt, last of all, and return it; a receipt that still holds stays as it is.
+
+    forecast: kept in the receipt beside the core-seconds that were measured.
+    """
     parts, counts, again = parsing.shard.parts, parsing.counts, parsing.shard.again
     rows = parsing.ledger.num_rows
     facts = {"rows": rows, "ok": counts["ok"], "failed": rows - counts["ok"], "statuses": counts, **parts.identity}
+    facts["cost"] = (forecast.facts() if forecast else {}) | {"seconds": sum(parsing.ledger["seconds"].to_pylist())}
+    if parsing.shard.options.ocr == "auto":
+        facts["ocr"] = f"tesseract {tesseract_version()}"  # what it reads depends on that
     with writing(parsing.shard.config.run), claimed(parts.folder):
         if again and again.merged.exists() and again.before:
             again.commit(stamp, facts)

@@ -15,6 +15,7 @@ from typing import Any
 from nbpipe.audit import Receipt, find_receipt
 from nbpipe.config import STATUSES
 from nbpipe.errors import WorkError
+from nbpipe.preprocess.forecast import Forecast, kept
 from nbpipe.preprocess.plan import Plan
 from nbpipe.records import LEDGER, read_table
 from nbpipe.report.clean import shorten
@@ -101,13 +102,15 @@ class Score:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that the index tells of a run."""
+    """All that the index tells of a run. forecast: what `nbpipe plan` kept; unread: why it cannot be read."""
 
     plan: Plan
     shards: list[Piece]
     train: Piece
     explain: Piece
     problems: list[str]
+    forecast: Forecast | None = None
+    unread: str = ""
 
     @property
     def pieces(self) -> list[Piece]:
@@ -157,13 +160,21 @@ def gather(run: Run) -> Evidence:
     problems = verify(run)
     plan = Plan.decode(run.plan.read_bytes())
     shards = [_piece(run, problems, "preprocess", index, plan.num_shards) for index in range(plan.num_shards)]
-    evidence = Evidence(plan, shards, _piece(run, problems, "train"), _piece(run, problems, "explain"), problems)
+    alone = [_piece(run, problems, stage) for stage in ("train", "explain")]
+    evidence = Evidence(plan, shards, *alone, problems, *_forecast(run))
     if not any(piece.page for piece in evidence.pieces):
         raise WorkError(
             f"{run.folder.name}/audit: holds no executed notebook, so there is nothing to report; "
             "`nbpipe run` executes them and keeps them there"
         )
     return evidence
+
+
+def _forecast(run: Run) -> tuple[Forecast | None, str]:
+    try:
+        return kept(run), ""
+    except WorkError as error:
+        return None, str(error)
 
 
 def _piece(run: Run, findings: list[str], stage: str, shard: int = 0, num_shards: int = 1) -> Piece:

@@ -8,7 +8,6 @@ and mappings, and are drawn sharp but with few colours, because they are committ
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -16,6 +15,8 @@ from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+
+from nbpipe.shown import Picture
 
 _BLUE, _ORANGE, _GREY, _INK = "#0072b2", "#d55e00", "#8a939e", "#2b333d"  # told apart by all kinds of eyes: Okabe, Ito
 _WIDTH = 7.0  # inches
@@ -39,20 +40,6 @@ _STYLE = {
     "ytick.color": _INK,
     "legend.frameon": False,
 }
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A drawn picture, and what it shows in words."""
-
-    png: bytes = field(repr=False)
-    words: str
-
-    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        return self.png, {"width": round(_WIDTH * _DPI)}
-
-    def __repr__(self) -> str:
-        return self.words
 
 
 def confusion(matrix: np.ndarray, labels: Sequence[str]) -> Picture:
@@ -173,4 +160,4 @@ def _draw(paint: Callable[[Axes], None], height: float, text: str) -> Picture:
         figure.savefig(buffer, format="png", dpi=2 * _DPI, facecolor="white")
     with Image.open(buffer) as image:
         image.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(small, "png", optimize=True)
-    return Picture(small.getvalue(), text)
+    return Picture(small.getvalue(), text, round(_WIDTH * _DPI))

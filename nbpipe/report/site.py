@@ -16,6 +16,7 @@ from pathlib import Path
 from nbpipe import __version__
 from nbpipe.report.clean import fill
 from nbpipe.report.evidence import Evidence, gather
+from nbpipe.report.spending import spendings
 from nbpipe.run import TEMPORARY, Run, write
 
 _QUESTIONS = {
@@ -63,6 +64,7 @@ def build(run: Run) -> Path:
             html = fill("page.html", name=name, piece=piece, before=before, after=after)
             write(draft / piece.link, html.encode())
         facts = {"evidence": evidence, "cards": _cards(evidence), "stamp": _stamp(evidence)}
+        facts["spendings"] = spendings(evidence)
         tables = {"meanings": _MEANINGS, "guessers": _GUESSERS}
         today = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
         html = fill("index.html", name=name, today=today, version=__version__, **facts, **tables)

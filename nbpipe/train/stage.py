@@ -110,7 +110,8 @@ def save(documents: Documents, evaluation: Evaluation, stamp: Stamp) -> Receipt:
     sizes = {"words": len(classifier.vocabulary) - 1, "labels": len(classifier.labels)}
     write(folder / "README.md", model_card(figures, sizes).encode())
     write_table(folder / "documents.parquet", _listing(documents, evaluation).to_arrow())
-    facts = {"labels": labels_digest(training.start.config), "documents": figures["documents"]}
+    spent = {"predicted_seconds": training.expected, "seconds": training.seconds, "device": training.start.device.type}
+    facts = {"labels": labels_digest(training.start.config), "documents": figures["documents"], "cost": spent}
     return write_receipt(folder, "train", stamp, inputs=documents.inputs, **facts)
 
 

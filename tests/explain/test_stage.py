@@ -100,7 +100,7 @@ def test_a_missing_shard_is_refused(make_run: Make, wise: Classifier) -> None:
 
 
 def test_the_estimate_says_seconds(sample: Sample) -> None:
-    assert re.fullmatch(r"Expected: about \d+\.\d s, from 8 documents explained as a trial\.", estimate(sample).text)
+    assert re.fullmatch(r"Expected: about \d+\.\d s, from 8 documents explained as a trial\.", repr(estimate(sample)))
 
 
 def test_the_explained_class_is_the_predicted_one(explained: Explained, wise: Classifier, corpus: pl.DataFrame) -> None:
@@ -132,6 +132,13 @@ def test_the_same_model_and_seed_give_the_same_bytes(explained: Explained) -> No
     first = path.read_bytes()
     finish(attribute(load_test(explained.sample.config)), Stamp.now(explained.sample.config))
     assert path.read_bytes() == first
+
+
+def test_the_receipt_tells_the_predicted_and_the_measured_seconds(explained: Explained) -> None:
+    expected, stamp = estimate(explained.sample), Stamp.now(explained.sample.config)
+    cost = finish(explained, stamp, expected).facts["cost"]
+    assert cost == {"predicted_seconds": expected.seconds, "seconds": explained.seconds, "device": "cpu"}
+    assert "predicted_seconds" not in finish(explained, stamp).facts["cost"]
 
 
 def test_the_receipt_names_the_model_and_every_file(explained: Explained) -> None:

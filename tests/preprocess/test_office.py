@@ -99,11 +99,6 @@ def test_a_slide_that_is_listed_often_or_leads_nowhere_adds_no_page(made: Callab
     assert made("made.pptx", deck(*["r1"] * 1000, "r9")).pages == ["one"]
 
 
-def test_only_the_first_slides_are_kept_beyond_the_limit(made: Callable) -> None:
-    row = made("made.pptx", deck("r1", "r2"), Options(max_pages=1))
-    assert (row.pages, "only the first 1 of 2 pages" in row.reason) == (["one"], True)
-
-
 # XLSX
 
 

@@ -11,9 +11,12 @@ import pytest
 
 from nbpipe.audit import Stamp, read_receipt
 from nbpipe.config import Preprocess
+from nbpipe.cost import Terms
 from nbpipe.errors import RequestError
-from nbpipe.preprocess.stage import Parsing, estimate, finish, open_shard, parse_shard
+from nbpipe.preprocess.forecast import given, keep
+from nbpipe.preprocess.stage import Parsing, cores, estimate, finish, open_shard, parse_shard
 from nbpipe.records import PART, read_table
+from nbpipe.run import Run
 
 DRIVER = """
 import sys
@@ -111,8 +114,33 @@ def test_the_verdict_follows_from_the_ledger(documents: Path, tmp_path: Path) ->
 def test_the_estimate_comes_from_the_documents(documents: Path, tmp_path: Path) -> None:
     shard = open_shard(Preprocess(documents=documents, run=tmp_path / "run", workers=2))
     expected = estimate(shard)
-    assert (expected.sampled, expected.seconds > 0) == (9, True)
+    assert (expected.sampled, expected.documents, expected.whole.seconds > 0) == (9, 9, True)
     assert not shard.parts.folder.exists()
+
+
+def test_the_estimate_of_one_shard_tells_of_the_whole_job_too(documents: Path, tmp_path: Path) -> None:
+    shard = open_shard(Preprocess(documents=documents, run=tmp_path / "run", shard=1, num_shards=3, workers=1))
+    expected = estimate(shard)
+    assert (expected.sampled, expected.documents) == (3, 9)
+    assert 2 < expected.whole.seconds / expected.shard.seconds < 4
+    assert "this shard, 1 process" in repr(expected)
+
+
+def test_the_estimate_takes_prices_and_deadline_that_were_planned_with(documents: Path, tmp_path: Path) -> None:
+    shard = open_shard(Preprocess(documents=documents, run=tmp_path / "run", workers=1))
+    assert estimate(shard).terms == Terms(cores=cores())
+    planned = Terms(vm_price=0.1, gpu_price=9.0, deadline=60.0, cores=4)
+    keep(given(9, 2.0, planned), Run(tmp_path / "run"))
+    assert estimate(shard).terms == planned
+
+
+def test_a_shard_without_documents_has_nothing_to_estimate(documents: Path, tmp_path: Path) -> None:
+    shards = (
+        open_shard(Preprocess(documents=documents, run=tmp_path / "run", shard=i, num_shards=12)) for i in range(12)
+    )
+    expected = estimate(next(shard for shard in shards if not shard.documents))
+    assert repr(expected).startswith("There are no documents here")
+    assert repr(expected.picture) == "Machines against time: nothing was measured."
 
 
 def test_kills_at_random_moments_leave_the_same_bytes(tmp_path: Path) -> None:
@@ -135,3 +163,12 @@ def test_kills_at_random_moments_leave_the_same_bytes(tmp_path: Path) -> None:
 def drive(folder: Path, workers: int) -> subprocess.Popen[bytes]:
     """Start the shard in a process of its own."""
     return subprocess.Popen([sys.executable, "driver.py", "documents", "run", str(workers)], cwd=folder)
+
+
+def test_a_list_of_passwords_that_is_not_there_stops_before_any_work(
+    documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NBPIPE_PASSWORDS", str(tmp_path / "nowhere"))
+    with pytest.raises(RequestError, match="NBPIPE_PASSWORDS: names no list of passwords"):
+        run_shard(documents, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -51,6 +51,12 @@ def test_a_run_without_text_is_refused(make_run: MakeRun):
         read_documents(Train(run=make_run({"a/1": "", "b/1": ""})))
 
 
+def test_the_receipt_tells_the_predicted_and_the_measured_seconds(small: Train):
+    cost = train(small).facts["cost"]
+    figures = json.loads((small.run / "model" / "metrics.json").read_bytes())["seconds"]
+    assert cost == {"predicted_seconds": figures["fit_expected"], "seconds": figures["fit"], "device": "cpu"}
+
+
 def test_the_receipt_names_the_shards_and_holds(small: Train):
     receipt = train(small)
     inputs = {shard.folder.name: shard.digest for shard in check_shards(Run(small.run))}
