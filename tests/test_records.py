@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbpipe.records import EXPLANATIONS, LEDGER, PART, read_table, write_table
+from nbpipe.records import EXPLANATIONS, LEDGER, OUTCOME, PART, read_table, write_table
 
 
 def values(kind: pa.DataType, nullable: bool) -> st.SearchStrategy[Any]:
@@ -28,7 +28,9 @@ def values(kind: pa.DataType, nullable: bool) -> st.SearchStrategy[Any]:
     return st.none() | found if nullable else found
 
 
-@pytest.mark.parametrize("schema", [PART, LEDGER, EXPLANATIONS], ids=["part", "ledger", "explanations"])
+@pytest.mark.parametrize(
+    "schema", [OUTCOME, PART, LEDGER, EXPLANATIONS], ids=["outcome", "part", "ledger", "explanations"]
+)
 @settings(derandomize=True, deadline=None, max_examples=30)
 @given(st.data())
 def test_any_rows_are_read_back_as_written(schema: pa.Schema, data: st.DataObject) -> None:
