@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from nbpipe.records import EXPLANATIONS, LEDGER, OUTCOME, PART, read_table, write_table
 
+SCHEMAS = {"outcome": OUTCOME, "part": PART, "ledger": LEDGER, "explanations": EXPLANATIONS}
+
 
 def values(kind: pa.DataType, nullable: bool) -> st.SearchStrategy[Any]:
     """Return any values that a column of this type may hold."""

@@ -149,7 +149,8 @@ def damaged(index: int, seed: int) -> tuple[str, bytes]:
     rng = random.Random(f"{seed}/{index}")
     original = rng.choice(list(originals()))
     data = originals()[original]
-    for mutation in rng.choices(MUTATIONS, k=rng.randint(1, 4)):
+    weights = [*[1] * len(PLAIN), len(PLAIN) if data.startswith(b"PK") else 1]  # damage to a zip itself ends it early
+    for mutation in rng.choices(MUTATIONS, weights, k=rng.randint(1, 4)):
         data = mutation(data, rng)[:_LARGEST]
     if data in originals().values():
         data = flip(data, rng)
