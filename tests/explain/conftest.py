@@ -99,7 +99,7 @@ def _write_shard(run: Run, corpus: pl.DataFrame) -> None:
         for number, (path, pages) in enumerate(corpus.select("path", "pages").iter_rows())
     ]
     write_table(folder / "part-00000.parquet", pa.Table.from_pylist(rows, PART))
-    ledger = [(row["path"], "ok", "", "text", 0.1, 1, 2) for row in rows]
+    ledger = [(row["path"], "ok", "", "text", 0.1, 1, 2, [], [], []) for row in rows]
     write_table(
         folder / "ledger.parquet",
         pa.Table.from_pylist([dict(zip(LEDGER.names, row, strict=True)) for row in ledger], LEDGER),
