@@ -36,15 +36,6 @@ def words(value: Any) -> str:
     return str(value)
 
 
-def span(seconds: float) -> str:
-    """Return a time span in the unit that people would use: 45 s, 33 min, 5.6 h, 2.3 days."""
-    for size, unit, until in ((1, "s", 90), (60, "min", 90), (3600, "h", 48)):
-        if seconds < size * until:
-            count = seconds / size
-            return f"{count:.1f} {unit}" if unit == "h" or count < 10 else f"{count:.0f} {unit}"
-    return f"{seconds / 86400:.1f} days"
-
-
 class Shown:
     """What shows itself as the tables and sentences that `shown` gives: HTML in a notebook, plain text elsewhere."""
 

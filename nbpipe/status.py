@@ -14,10 +14,11 @@ from pathlib import Path
 from nbpipe.audit import Receipt, find_receipt
 from nbpipe.claim import Claim, Progress, read_claim
 from nbpipe.config import STATUSES
+from nbpipe.cost import duration
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.plan import Plan
 from nbpipe.run import Run
-from nbpipe.shown import Sentence, Shown, Table, span
+from nbpipe.shown import Sentence, Shown, Table
 
 _WATCH = 2.0  # seconds between two looks
 
@@ -50,7 +51,7 @@ class Stage:
         """Its row of the table."""
         documents = f"{self.done:,} of {self.total:,}" if self.total else ""
         rate = f"{self.rate:,.1f}/s" if self.rate else ""
-        times = [span(seconds) if seconds is not None else "" for seconds in (self.left, self.silence)]
+        times = [duration(seconds) if seconds is not None else "" for seconds in (self.left, self.silence)]
         return [self.name, self.state, documents, rate, times[0], f"{times[1]} ago" if times[1] else "", self.detail]
 
 
@@ -89,7 +90,7 @@ class Status(Shown):
         said = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
         done, total = sum(self.statuses.values()), sum(stage.total for stage in self.shards)
         left = max((stage.left for stage in self.shards if stage.left is not None), default=None)
-        ends = f"; those running end in about {span(left)}" if left is not None else ""
+        ends = f"; those running end in about {duration(left)}" if left is not None else ""
         return Sentence(f"Shards: {said}. Documents: {done:,} of {total:,}{ends}.")
 
     def shown(self) -> list[Table | Sentence]:

@@ -209,11 +209,15 @@ def parse_shard(shard: Shard) -> Parsing:
     return Parsing(shard, read_table(ledger, LEDGER), time.monotonic() - began)
 
 
-def finish(parsing: Parsing, stamp: Stamp) -> Receipt:
-    """Write the shard's receipt, last of all, and return it; a receipt that still holds stays as it is."""
+def finish(parsing: Parsing, stamp: Stamp, forecast: Forecast | None = None) -> Receipt:
+    """Write the shard's receipt, last of all, and return it; a receipt that still holds stays as it is.
+
+    forecast: kept in the receipt beside the core-seconds that were measured.
+    """
     parts, counts, again = parsing.shard.parts, parsing.counts, parsing.shard.again
     rows = parsing.ledger.num_rows
     facts = {"rows": rows, "ok": counts["ok"], "failed": rows - counts["ok"], "statuses": counts, **parts.identity}
+    facts["cost"] = (forecast.facts() if forecast else {}) | {"seconds": sum(parsing.ledger["seconds"].to_pylist())}
     if parsing.shard.options.ocr == "auto":
         facts["ocr"] = f"tesseract {tesseract_version()}"  # what it reads depends on that
     with writing(parsing.shard.config.run), claimed(parts.folder):
