@@ -62,6 +62,8 @@ def read_duration(text: str) -> float:
 
 def duration(seconds: float) -> str:
     """Return seconds as people say them, in the unit that fits: 33 minutes, 5.6 hours."""
+    if 0 < seconds < 0.1:
+        return _counted(seconds * 1000, "millisecond", 1 if seconds < 0.01 else 0)
     if seconds < 90:
         return _counted(seconds, "second", 2 if seconds < 1 else 1 if seconds < 10 else 0)
     if seconds < 90 * 60:

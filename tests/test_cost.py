@@ -26,7 +26,10 @@ def test_any_other_deadline_is_refused_with_what_is_accepted(text: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.034, "0.03 seconds"),
+        (0, "0.00 seconds"),
+        (0.00034, "0.3 milliseconds"),
+        (0.034, "34 milliseconds"),
+        (0.34, "0.34 seconds"),
         (1, "1 second"),
         (45, "45 seconds"),
         (200, "3.3 minutes"),

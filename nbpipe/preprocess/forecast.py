@@ -108,12 +108,12 @@ class Forecast(Shown):
         if self.sampled:
             rows += [
                 ("parsed as a sample", self.sampled),
-                ("seconds a document, p50", self.p50),
-                ("seconds a document, p90", self.p90),
+                ("time a document, p50", duration(self.p50)),
+                ("time a document, p90", duration(self.p90)),
                 ("slowest in the sample", duration(self.slowest)),
             ]
         else:
-            rows += [("seconds a document, as given", self.slowest)]
+            rows += [("time a document, as given", duration(self.slowest))]
         if self.shard:
             taken = Total(*(value / self.workers for value in (self.shard.seconds, self.shard.low, self.shard.high)))
             rows += [(f"this shard, {_counted(self.workers, 'process', 'processes')}", _between(taken, duration))]
@@ -166,6 +166,9 @@ def _between(found: Total, say: Callable[[float], str]) -> str:
 
 
 def _hours(seconds: float) -> str:
+    """Return seconds as core-hours, with the digits that matter."""
+    if seconds < 3.6:
+        return "under 0.001"
     return words(seconds / 3600) if seconds >= 36000 else f"{seconds / 3600:.2g}"
 
 

@@ -5,7 +5,7 @@ are sorted by size and cut where half their number and half their bytes say, so 
 but no document counts for more than twice its share. And the one slowest document of a sample counts no more for those
 that were not drawn than the second slowest would: on skewed times that is nearer to the truth more often than the
 plain mean (Rivest 1994, "Statistical properties of Winsorized means for skewed distributions"). On 120 papers, 40 of
-them drawn, 92% of predictions instead of 80% were within a fifth of the truth.
+them drawn, 93% of predictions instead of 79% were within a fifth of the truth.
 """
 
 import math

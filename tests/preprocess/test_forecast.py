@@ -64,6 +64,15 @@ def test_machines_bound_by_one_document_cost_more_than_they_save() -> None:
     assert forecast.dollars(50) == pytest.approx(2.5 * forecast.dollars(20))
 
 
+def test_core_hours_have_the_digits_that_matter() -> None:
+    said = [next(line for line in repr(job(seconds)).splitlines() if "core-hours" in line) for seconds in (1, 60, 1e6)]
+    assert [line.split("documents")[1].strip() for line in said] == [
+        "under 0.001 (under 0.001 to under 0.001)",
+        "0.017 (0.011 to 0.025)",
+        "277.8 (185.2 to 416.7)",
+    ]
+
+
 @pytest.fixture
 def documents(tmp_path: Path) -> list[Document]:
     """Forty documents of two kinds."""
