@@ -1,9 +1,9 @@
 """Who is at work on a shard, and how far: one small file that its owner rewrites every few seconds.
 
-Unusual: no machine is asked, and no clock but the file system's. Claims are numbered; taking a shard over means making
-the next number, which the file system lets only one process do, and whoever finds a higher number than its own stops. A
-claim is free when its work is over, when its process is dead and this is the machine to see that, or when it has not
-been rewritten for a minute. What is claimed is written whole or not at all anyway, so a claim only spares work.
+Unusual: no machine is asked, and who takes a shard over goes by no clock but the file system's. Claims are numbered;
+taking over means making the next number, which the file system lets only one process do, and whoever finds that its own
+claim no longer stands stops before it writes. A claim is free when its work is over, when its process is dead and this
+is the machine to see that, or when it has not been rewritten for a minute.
 """
 
 import hashlib
@@ -74,7 +74,7 @@ class Claim:
             return False
         try:
             return abs(psutil.Process(self.owner["pid"]).create_time() - self.owner["started"]) > _SAME_START
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, KeyError, TypeError, ValueError):
             return True
 
 
@@ -84,7 +84,6 @@ class Work:
     def __init__(self, folder: Path, number: int) -> None:
         self.folder, self.number = folder, number
         self.progress = Progress()
-        self._lost = False
         self._over = threading.Event()
         self._beats = threading.Thread(target=self._beat, daemon=True)
 
@@ -95,12 +94,21 @@ class Work:
         self.write()
 
     def count(self, status: str) -> None:
-        """Say that one more document is done; raise WorkError where another process has taken over."""
-        if self._lost:
-            name = self.folder.name
-            raise WorkError(f"{name}: another process took over, because this one was silent for {SILENT:g} seconds")
+        """Say that one more document is done."""
         self.progress.done[status] = self.progress.done.get(status, 0) + 1
         self.progress.latest = time.time()
+
+    @property
+    def held(self) -> bool:
+        """Whether this claim still stands; it does not after others took over, also when they have ended since."""
+        newest = read_claim(self.folder)
+        return newest is not None and (newest.number, newest.owner) == (self.number, _me())
+
+    def check(self) -> None:
+        """Raise WorkError where another process has taken over; called before anything of the shard is written."""
+        if not self.held:
+            name = self.folder.name
+            raise WorkError(f"{name}: another process took over, because this one was silent for {SILENT:g} seconds")
 
     def write(self) -> None:
         """Rewrite the claim; not flushed to the disk, since it says nothing that must survive the machine."""
@@ -113,10 +121,9 @@ class Work:
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT):
-            newest = read_claim(self.folder)
-            self._lost = bool(newest) and newest.number > self.number
             with suppress(OSError):  # on a full disk the claim just falls silent
-                self.write()
+                if self.held:
+                    self.write()
 
     def start(self) -> None:
         """Begin to give signs of life."""
@@ -128,7 +135,8 @@ class Work:
         self._beats.join()
         self.progress.state, self.progress.reason = state, reason
         with suppress(OSError):
-            self.write()
+            if self.held:
+                self.write()
 
 
 @contextmanager
@@ -148,13 +156,16 @@ def claimed(folder: Path) -> Iterator[Work]:
         work.end(state, reason)
 
 
-def read_claim(folder: Path) -> Claim | None:
-    """Return the newest claim in a folder, or None where there is none."""
-    for path in sorted(folder.glob(f"{_PREFIX}*"), reverse=True):
+def read_claim(folder: Path, now: float | None = None) -> Claim | None:
+    """Return the newest claim in a folder, or None where there is none.
+
+    now: what the folder's file system takes for the time; this machine's clock where it is not given.
+    """
+    for path in sorted(_claims(folder), reverse=True):
         try:
-            silence = max(0.0, time.time() - path.stat().st_mtime)
+            silence = max(0.0, (time.time() if now is None else now) - path.stat().st_mtime)
             content = json.loads(path.read_bytes())
-            return Claim(_number(path), content["owner"], Progress(**content["progress"]), silence)
+            return Claim(_number(path), dict(content["owner"]), Progress(**content["progress"]), silence)
         except FileNotFoundError:
             continue
         except (ValueError, TypeError, KeyError):  # just made, or its disk was full
@@ -162,9 +173,23 @@ def read_claim(folder: Path) -> Claim | None:
     return None
 
 
+def _claims(folder: Path) -> list[Path]:
+    return list(folder.glob(f"{_PREFIX}{'[0-9]' * 5}"))
+
+
+def _now(folder: Path) -> float:
+    """Return what the folder's file system takes for the time: machines that share it need not agree on theirs."""
+    draft = folder / f"{_DRAFT}{secrets.token_hex(4)}"
+    try:
+        draft.touch()
+        return draft.stat().st_mtime
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def release(folder: Path) -> None:
     """Remove the claims of a folder whose work is proven done."""
-    for path in folder.glob(f"{_PREFIX}*"):
+    for path in _claims(folder):
         path.unlink(missing_ok=True)
 
 
@@ -173,7 +198,7 @@ def _take(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     waited = False
     while True:
-        newest = read_claim(folder)
+        newest = read_claim(folder, _now(folder))
         if newest is None or not newest.running or newest.stalled or newest.owner == _me():
             number = newest.number + 1 if newest else 1
             if _make(_path(folder, number)):
@@ -200,7 +225,7 @@ def _make(path: Path) -> bool:
 
 
 def _forget(folder: Path, number: int) -> None:
-    for path in folder.glob(f"{_PREFIX}*"):
+    for path in _claims(folder):
         if _number(path) < number:
             path.unlink(missing_ok=True)
 

@@ -27,6 +27,9 @@ class _Group(click.Group):
         except NbpipeError as error:
             click.echo(f"nbpipe: {error}", err=True)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("nbpipe: stopped; what was finished is kept, and the same command goes on from there", err=True)
+            ctx.exit(130)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -145,9 +148,14 @@ def status(run: Path, watch: bool) -> None:
     from nbpipe.status import Status, read_status
     from nbpipe.status import watch as look
 
+    shown = ""
+
     def show(status: Status) -> None:
-        click.clear()  # does nothing where there is no terminal
-        click.echo(status)
+        nonlocal shown
+        if sys.stdout.isatty() or repr(status) != shown:  # a log gets what is new
+            click.clear()  # does nothing where there is no terminal
+            click.echo(status)
+        shown = repr(status)
 
     look(Run(run), show) if watch else click.echo(read_status(Run(run)))
 
@@ -166,8 +174,10 @@ def retry(run: Path, statuses: str, timeout: str | None, memory: str | None, par
     """
     from nbpipe.pipeline import retry_run
 
-    given = {"timeout": timeout, "memory": memory, **parameters}
-    lines = retry_run(Run(run), statuses, {name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in (("timeout", timeout), ("memory", memory)) if value is not None}
+    for name in given.keys() & parameters.keys():
+        raise RequestError(f"-p {name}: is said twice, with --{name} too")
+    lines = retry_run(Run(run), statuses, given | parameters)
     if lines:
         click.echo("some shards are missing; to run them:", err=True)
     for line in lines:

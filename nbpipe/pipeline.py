@@ -16,14 +16,15 @@ from typing import Any
 from tqdm import tqdm
 
 from nbpipe.array import resubmissions
-from nbpipe.audit import digest, read_receipt
-from nbpipe.config import Config, Explain, Preprocess, Train, base, relative
+from nbpipe.audit import digest, read_receipt, trusted
+from nbpipe.config import STATUSES, Config, Explain, Preprocess, Train, base, relative
 from nbpipe.errors import RequestError, WorkError, nearest
 from nbpipe.execute import Execution, Job
 from nbpipe.preprocess.plan import Plan
 from nbpipe.preprocess.stage import cores, open_shard
 from nbpipe.run import Run, planned, sweep
-from nbpipe.status import read_status
+from nbpipe.status import Status, read_status
+from nbpipe.verify import notebook_findings
 
 CONFIGS: dict[str, type[Config]] = {"preprocess": Preprocess, "train": Train, "explain": Explain}
 _POLL = 0.2
@@ -92,9 +93,24 @@ def _preprocess(run: Run, plan: Plan, parameters: dict[str, Any], identity: dict
     parallel = min(plan.num_shards, cores())
     own = [{"shard": index, "num_shards": plan.num_shards} for index in range(plan.num_shards)]
     jobs = [_shard_job(run, parameters | numbers, parallel) for numbers in own]
+    for job in jobs:
+        _tell_ignored(job, parameters)
     jobs = [job for job, numbers in zip(jobs, own, strict=True) if not job.done(identity | numbers)]
     with _bar(f"preprocess (shards: {plan.num_shards})", len(jobs)) as bar:
         _side_by_side(jobs, parallel, bar)
+
+
+def _tell_ignored(job: Job, parameters: dict[str, Any]) -> None:
+    """Say where a shard that is finished was read otherwise than is asked now."""
+    try:
+        facts = read_receipt(job.folder).facts["config"]
+    except WorkError:
+        return
+    asked = Preprocess(**parameters | {"shard": job.shard}).shareable()
+    names = parameters.keys() & {"timeout", "memory", "max_pages", "max_bytes", "ocr", "ocr_languages"}
+    for name in sorted(name for name in names if facts.get(name) != asked[name]):
+        done = f"{job.folder.name} is finished and was read with {name} = {facts.get(name)}, not {asked[name]}"
+        print(f"{done}; nbpipe retry reads some documents again, another --run all", file=sys.stderr)
 
 
 def _shard_job(run: Run, parameters: dict[str, Any], parallel: int) -> Job:
@@ -111,16 +127,23 @@ def retry_run(run: Run, statuses: str, given: dict[str, Any]) -> list[str]:
     RequestError before any work where one is wrong, or the documents are not where they were.
     """
     status = read_status(run)
-    known = {name: value for name, value in given.items() if name not in ("shard", "num_shards", "run", "retry")}
-    for name in given.keys() - known.keys():
+    for name in given.keys() & {"shard", "num_shards", "run", "retry"}:
         raise RequestError(f"-p {name}: is said otherwise here; see nbpipe retry --help")
+    for name in given.keys() - Preprocess.model_fields.keys():
+        raise RequestError(f"-p {name}: no parameter of preprocess{nearest(name, Preprocess.model_fields)}")
+    if not statuses.strip(" ,"):
+        raise RequestError(f"--status {statuses!r}: names no status (accepted: {', '.join(STATUSES)})")
+    total = len(status.shards)
     done = [index for index, shard in enumerate(status.shards) if shard.state == "done"]
-    parameters = [_again(run, run.shard(index, len(status.shards)), statuses, known) for index in done]
+    parameters = [_again(run, index, total, given | {"retry": statuses}) for index in done]
     chosen = [own for own in parameters if own]
     parallel = min(len(chosen), cores()) or 1
     jobs = [_shard_job(run, own, parallel) for own in chosen]
+    sweep(run.audit)
     with _bar(f"parse again (shards: {len(jobs)})", len(jobs)) as bar:
         _side_by_side(jobs, parallel, bar)
+    for line in _remarks(read_status(run), statuses if not jobs else ""):
+        print(line, file=sys.stderr)
     missing = status.missing
     return [f"{name}: {how}" for name, how in resubmissions(missing, len(status.shards))] if missing else []
 
@@ -133,16 +156,34 @@ def _remembered(run: Run) -> Path:
     raise RequestError(f"documents: {where} on this machine; say -p documents FOLDER")
 
 
-def _again(run: Run, folder: Path, statuses: str, given: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the parameters of a second attempt at a shard, None where none of its documents has such a status."""
-    facts = read_receipt(folder).facts
-    own = {"run": run.folder, "retry": statuses, "shard": facts["shard"], "num_shards": facts["num_shards"]}
+def _remarks(status: Status, unfound: str) -> Iterator[str]:
+    """Yield what a person should know after documents were parsed again, or none were."""
+    if unfound:
+        yield f"no document of a finished shard has the status {unfound}"
+    running = [stage.name for stage in status.shards if stage.state == "running"]
+    if running:
+        yield f"left alone, because they are running: {', '.join(running)}"
+    stale = [stage.name for stage in status.stages if stage.state == "outdated"]
+    if stale:
+        yield f"made from the shards as they were before: {', '.join(stale)}; nbpipe run makes them again"
+
+
+def _again(run: Run, shard: int, num_shards: int, given: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the parameters of a second attempt at a shard, None where none of its documents has such a status.
+
+    A shard whose notebook does not name its receipt is taken too: an earlier attempt at it was cut short.
+    """
+    receipt = trusted(run.shard(shard, num_shards))
+    facts = receipt.facts
+    own = {"run": run.folder, "shard": shard, "num_shards": num_shards}
     if "documents" not in given:
         own["documents"] = _remembered(run)
     typed = {name: Preprocess.read(name, value) for name, value in given.items()}
     usual = {name: value for name, value in facts["config"].items() if name in Preprocess.model_fields}
     config = Preprocess(**usual | typed | own)
-    wanted = any(facts["statuses"].get(status) for status in config.statuses)
+    notebook = run.notebook("preprocess", shard, num_shards)
+    cut_short = facts["config"].get("retry") and notebook_findings(notebook, receipt)
+    wanted = cut_short or any(facts["statuses"].get(status) for status in config.statuses)
     return config.model_dump() | {"memory": int(config.memory), "max_bytes": int(config.max_bytes)} if wanted else None
 
 

@@ -51,7 +51,8 @@ def answer(asked: Question) -> tuple[Forecast, Path | None]:
     if asked.documents is not None:
         return _measured(asked)
     if asked.files is None or asked.each is None:
-        raise RequestError("DOCUMENTS: missing; accepted is a folder, or --files together with --seconds-per-file")
+        lacking = "DOCUMENTS" if (asked.files, asked.each) == (None, None) else "--files and --seconds-per-file"
+        raise RequestError(f"{lacking}: missing; accepted is a folder, or --files together with --seconds-per-file")
     if asked.run or asked.parameters:
         raise RequestError("--run and -p: need DOCUMENTS; with --files nothing is parsed and nothing is kept")
     return given(asked.files, asked.each, asked.terms(1)), None
@@ -60,7 +61,7 @@ def answer(asked: Question) -> tuple[Forecast, Path | None]:
 def _measured(asked: Question) -> tuple[Forecast, Path]:
     """Parse a sample of the folder and keep the forecast in the run."""
     terms, run = asked.terms(cores()), asked.run or resolve(f"runs/{asked.documents.name}")
-    for name in asked.parameters.keys() & {"documents", "run", "shard", "num_shards"}:
+    for name in asked.parameters.keys() & {"documents", "run", "shard", "num_shards", "retry"}:
         raise RequestError(f"-p {name}: is said otherwise here; see nbpipe plan --help")
     config = Preprocess(**share_out({"documents": asked.documents, "run": run} | asked.parameters)["preprocess"])
     if config.documents == resolve(DEMO):

@@ -27,9 +27,10 @@ _WATCH = 2.0  # seconds between two looks
 class Stage:
     """How far one stage is, and for preprocess one shard.
 
-    state: waiting, running, stalled, stopped, failed, parsed (its receipt is to come), done or damaged. statuses: the
-    documents that are done, by status; rate: documents a second of this attempt; left, silence: seconds to its end, and
-    since its last sign of life, None where neither is known.
+    state: waiting, done, outdated (made from what is another now) or damaged; of a shard also running, stalled,
+    stopped, failed, or parsed (its receipt is to come). statuses: the documents that are done, by status; rate:
+    documents a second of this attempt; left, silence: seconds to its end, and since its last sign of life, None where
+    neither is known.
     """
 
     name: str
@@ -107,7 +108,9 @@ def read_status(run: Run) -> Status:
     """Return how far each stage is; raise RequestError where the folder is no run."""
     plan = _plan(run)
     shards = [_shard(run, index, plan.num_shards, len(ids)) for index, ids in enumerate(plan.shards)]
-    return Status([*shards, _stage("train", run), _stage("explain", run)])
+    folders = [run.shard(index, plan.num_shards) for index in range(plan.num_shards)]
+    made_from = {"train": {folder.name: folder for folder in folders}, "explain": {"model": run.model}}
+    return Status([*shards, *(_stage(stage, run, inputs) for stage, inputs in made_from.items())])
 
 
 def watch(run: Run, show: Callable[[Status], None]) -> None:
@@ -131,12 +134,15 @@ def _shard(run: Run, index: int, num_shards: int, total: int) -> Stage:
     folder = run.shard(index, num_shards)
     name, claim = f"preprocess {folder.name}", read_claim(folder)
     receipt = _receipt(folder)
-    if claim and (claim.running or receipt is None):
+    if claim and ((claim.running and not claim.stalled) or receipt is None):
         return _claimed(name, claim, total)
     if receipt == "damaged":
         return Stage(name, "damaged", "its receipt cannot be read; run it again", total)
     if isinstance(receipt, Receipt):
-        counts = {status: count for status, count in receipt.facts.get("statuses", {}).items() if count}
+        counts = receipt.facts.get("statuses")
+        if not isinstance(counts, dict) or not all(isinstance(count, int) for count in counts.values()):
+            return Stage(name, "damaged", "its receipt cannot be read; run it again", total)
+        counts = {status: count for status, count in counts.items() if count}
         return Stage(name, "done", _finished(receipt), total, counts)
     failed = run.notebook("preprocess", index, num_shards).with_suffix(".failed.ipynb")
     return (
@@ -165,9 +171,14 @@ def _rate(progress: Progress) -> float:
     return (sum(progress.done.values()) - progress.earlier) / seconds if seconds > 0 else 0.0
 
 
-def _stage(stage: str, run: Run) -> Stage:
+def _stage(stage: str, run: Run, inputs: dict[str, Path]) -> Stage:
+    """Return how far train or explain is; outdated where what it was made from was made again since."""
     receipt = _receipt(run.of(stage))
     if isinstance(receipt, Receipt):
+        found = {name: _receipt(folder) for name, folder in inputs.items()}
+        now = {name: made.digest for name, made in found.items() if isinstance(made, Receipt)}
+        if receipt.facts.get("inputs", {}) != now:
+            return Stage(stage, "outdated", "what it was made from is another now; run it again")
         return Stage(stage, "done", _finished(receipt))
     if receipt:
         return Stage(stage, "damaged", "its receipt cannot be read; run it again")

@@ -106,8 +106,16 @@ def lose(folder: Path) -> None:
         (folder / ".claim-00002").write_text((folder / ".claim-00001").read_text())
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            work.count("ok")
+            work.check()
             time.sleep(0.02)
+
+
+def test_who_was_taken_over_stops_also_when_the_other_has_ended(tmp_path: Path) -> None:
+    with claimed(tmp_path) as work:
+        release(tmp_path)
+        with pytest.raises(WorkError, match="another process took over"):
+            work.check()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_of_many_that_take_a_stale_claim_over_one_at_a_time_holds_it(tmp_path: Path) -> None:

@@ -153,6 +153,9 @@ def test_edited_labels_are_learnt_anew(finished: Path, tmp_path: Path, command: 
         (["--timeout", "soon"], "timeout = 'soon': accepted is seconds"),
         (["--memory", "lots"], "memory = 'lots'"),
         (["-p", "num_shards", "3"], "-p num_shards: is said otherwise here"),
+        (["-p", "epochs", "3"], "-p epochs: no parameter of preprocess"),
+        (["--timeout", "3", "-p", "timeout", "4"], "-p timeout: is said twice"),
+        (["--status", " ,"], "--status ' ,': names no status"),
         (["-p", "documents", "elsewhere"], "documents = 'elsewhere': no such folder"),
     ],
 )
@@ -171,10 +174,17 @@ def test_retry_parses_again_and_names_what_is_missing(finished: Path, tmp_path: 
     done = command("retry", run, "--status", "unreadable,crashed", "-p", "max_pages", "7")
     assert done.returncode == 0, done.stderr
     assert f"Slurm: sbatch --array={int(other.name[:5])} " in done.stdout
+    assert "made from the shards as they were before: train; nbpipe run makes them again" in done.stderr
     (row,) = [row for row in read_table(broken / "ledger.parquet", LEDGER).to_pylist() if row["earlier"]]
     assert (row["path"], row["earlier"][0]["status"]) == ("cooking/broken.pdf", "unreadable")
     assert trusted(broken).facts["config"]["max_pages"] == 7
     assert notebook_findings(run / "audit" / f"preprocess-{broken.name}.ipynb", trusted(broken)) == []
+
+
+def test_retry_refuses_a_damaged_shard(finished: Path, run_copy: Path, command: Command) -> None:
+    next(run_copy.glob("shards/*/part-*.parquet")).unlink()
+    done = command("retry", run_copy, "--status", "unreadable", "-p", "documents", finished / "documents")
+    assert (done.returncode, "is missing" in done.stderr) == (1, True)
 
 
 def ledger(shard: Path) -> str:

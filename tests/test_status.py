@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nbpipe import status as status_module
+from nbpipe.audit import read_receipt
 from nbpipe.claim import SILENT, claimed
 from nbpipe.errors import RequestError
 from nbpipe.preprocess.plan import Plan
@@ -100,7 +101,9 @@ def test_watching_ends_when_everything_is_done(run: Run, monkeypatch: pytest.Mon
             for shard in (0, 1):
                 finish(run, shard, ok=5)
             for folder in (run.model, run.explain):
-                facts = {"stage": folder.name, "files": {}, "config": {}, "stamp": {}}
+                made_from = [run.shard(0, 2), run.shard(1, 2)] if folder == run.model else [run.model]
+                inputs = {place.name: read_receipt(place).digest for place in made_from}
+                facts = {"stage": folder.name, "files": {}, "config": {}, "stamp": {}, "inputs": inputs}
                 write(folder / "receipt.json", json.dumps(facts).encode())
 
     watch(run, show)
@@ -110,3 +113,29 @@ def test_watching_ends_when_everything_is_done(run: Run, monkeypatch: pytest.Mon
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"no run folder \(it holds no plan.json\)"):
         read_status(Run(tmp_path))
+
+
+def test_a_model_of_shards_that_were_made_again_is_outdated(run: Run) -> None:
+    facts = {"stage": "train", "files": {}, "config": {}, "stamp": {}, "inputs": {"00000-of-00002": "another"}}
+    write(run.model / "receipt.json", json.dumps(facts).encode())
+    finish(run, 0, ok=5)
+    assert [stage.state for stage in read_status(run).stages] == ["done", "waiting", "outdated", "waiting"]
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"owner": null, "progress": {}}', '{"owner": {}, "progress": {"x": 1}}']
+)
+def test_a_damaged_claim_is_no_obstacle(run: Run, content: str) -> None:
+    path = run.shard(0, 2) / ".claim-00001"
+    write(path, content.encode())
+    (path.parent / ".claim-x").touch()
+    os.utime(path, (0, time.time() - SILENT - 60))
+    assert read_status(run).shards[0].state == "stalled"
+    finish(run, 0, ok=5)
+    assert read_status(run).shards[0].state == "done"
+
+
+def test_a_receipt_without_its_counts_is_damaged(run: Run) -> None:
+    facts = {"stage": "preprocess", "files": {}, "config": {}, "stamp": {}, "statuses": ["ok"]}
+    write(run.shard(0, 2) / "receipt.json", json.dumps(facts).encode())
+    assert read_status(run).shards[0].state == "damaged"

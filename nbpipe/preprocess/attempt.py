@@ -40,12 +40,15 @@ def fill(parts: Parts, parse: Callable[[list[Document]], Iterator[Outcome]], wor
             whole = gathering.take(outcome)
             work.count(outcome.parsed.status)
             if whole:
+                work.check()
                 parts.write(*whole)
             keeper.keep_if_due()
     except BaseException:
-        with suppress(OSError):
-            keeper.keep()
+        with _undisturbed(), suppress(OSError):
+            if work.held:
+                keeper.keep()
         raise
+    work.check()
     parts.close()
 
 
@@ -77,6 +80,20 @@ class _Keeper:
         if held := self._gathering.held:
             with suppress(pa.ArrowCapacityError):  # more than 2 GB of text at once: parts get whole without this
                 self._parts.keep(held)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore Ctrl-C and SIGTERM for a moment: who stops a run often sends both, or one of them twice."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

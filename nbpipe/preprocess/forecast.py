@@ -7,7 +7,7 @@ Seconds are those that a document keeps a process busy, as in the ledger; one pr
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from nbpipe.audit import as_json
@@ -23,6 +23,7 @@ from nbpipe.run import Run, write
 from nbpipe.shown import Picture, Sentence, Shown, Table, words
 
 _MACHINES = (1, 2, 5, 10, 20, 50, 100)
+_LONGEST = 3e13  # seconds
 _FEWEST = 2  # documents of a sample, so that they can differ
 
 
@@ -177,6 +178,8 @@ def given(files: int, seconds_per_file: float, terms: Terms) -> Forecast:
     if not number(seconds_per_file):
         raise RequestError(f"seconds_per_file = {seconds_per_file!r}: accepted are seconds above 0")
     work = files * seconds_per_file
+    if work > _LONGEST:
+        raise RequestError(f"{files:,} files of {seconds_per_file:g} seconds: more than a million years; is it right?")
     return Forecast(files, 0, Total(work, work, work), *[seconds_per_file] * 3, terms)
 
 
@@ -212,8 +215,10 @@ def foresee(documents: Sequence[Document], trial: Trial, terms: Terms, job: Sequ
 
 def measure(sample: Sequence[Document], trial: Trial) -> dict[str, float]:
     """Parse documents, and return the seconds that each kept a process busy, by its id."""
-    outcomes = parse_all(sample, trial.options, trial.workers, parse_warm)
-    return {outcome.id: warm_seconds(outcome) for outcome in progress(outcomes, total=len(sample))}
+    limit = trial.options.timeout
+    twice = replace(trial.options, timeout=2 * limit)  # since the first document of a kind is read twice
+    outcomes = parse_all(sample, twice, trial.workers, parse_warm)
+    return {outcome.id: min(warm_seconds(outcome), limit) for outcome in progress(outcomes, total=len(sample))}
 
 
 def keep(forecast: Forecast, run: Run) -> None:

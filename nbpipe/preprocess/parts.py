@@ -85,7 +85,12 @@ class Parts:
         part, fragment = self.path(index), self.fragment(index)
         if not part.exists() or not fragment.exists():
             return False
-        return self._proof(fragment) == self.identity | self.reading | {"part": digest(part)}
+        if self._proof(fragment) != self.identity | self.reading | {"part": digest(part)}:
+            return False
+        try:
+            return read_table(fragment, LEDGER).num_rows == len(self.groups[index])
+        except WorkError:  # fragments are not flushed to the disk, and may be damaged where their proof is not
+            return False
 
     def _proof(self, path: Path) -> dict[str, Any] | None:
         try:

@@ -14,10 +14,11 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nbpipe.audit import Receipt, Stamp, read_receipt, write_receipt
+from nbpipe.audit import Receipt, Stamp, find_receipt, read_receipt, write_receipt
 from nbpipe.claim import claimed, release
 from nbpipe.config import DEMO, STATUSES, Preprocess, resolve
 from nbpipe.cost import Terms
+from nbpipe.errors import WorkError
 from nbpipe.preprocess.again import Again, roll_forward
 from nbpipe.preprocess.attempt import fill, terminable
 from nbpipe.preprocess.files import Document, list_documents
@@ -202,6 +203,8 @@ def parse_shard(shard: Shard) -> Parsing:
     with terminable(), writing(shard.config.run), claimed(parts.folder) as work:
         roll_forward(parts.folder)
         if not parts.finished():
+            if again and find_receipt(parts.folder):
+                raise WorkError(f"{parts.folder.name}: damaged or out of date; run it again without retry first")
             fill(parts, shard.parse, work)
         if again and again.before:
             again.run(shard.parse, work)
@@ -220,7 +223,8 @@ def finish(parsing: Parsing, stamp: Stamp, forecast: Forecast | None = None) -> 
     facts["cost"] = (forecast.facts() if forecast else {}) | {"seconds": sum(parsing.ledger["seconds"].to_pylist())}
     if parsing.shard.options.ocr == "auto":
         facts["ocr"] = f"tesseract {tesseract_version()}"  # what it reads depends on that
-    with writing(parsing.shard.config.run), claimed(parts.folder):
+    with writing(parsing.shard.config.run), claimed(parts.folder) as work:
+        work.check()
         if again and again.merged.exists() and again.before:
             again.commit(stamp, facts)
         elif not parts.finished():

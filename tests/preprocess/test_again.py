@@ -8,7 +8,7 @@ import pytest
 
 from nbpipe.audit import Stamp, digests, trusted
 from nbpipe.config import Preprocess
-from nbpipe.errors import RequestError
+from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess import again, parts, stage
 from nbpipe.preprocess.stage import finish, open_shard, parse_shard
 from nbpipe.records import PART, read_table
@@ -150,3 +150,11 @@ def test_texts_of_other_documents_are_left_alone(documents: Path) -> None:
 def test_a_status_that_does_not_exist_is_refused(documents: Path) -> None:
     with pytest.raises(RequestError, match="retry = 'time-out': no such status; did you mean 'timeout'"):
         run(documents, retry="time-out")
+
+
+def test_a_damaged_shard_is_not_read_anew_with_the_options_of_a_retry(documents: Path) -> None:
+    run(documents, max_bytes="15B")
+    (shard(documents) / "part-00001.parquet").unlink()
+    with pytest.raises(WorkError, match="damaged or out of date; run it again without retry first"):
+        run(documents, max_pages=1, retry="too_large")
+    assert len(run(documents)) == 9

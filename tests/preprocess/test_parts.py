@@ -48,7 +48,7 @@ def test_finished_parts_are_not_made_again(tmp_path: Path) -> None:
     assert parts.lacking().keys() == {0, 2}
 
 
-@pytest.mark.parametrize("damage", ["truncated", "swapped", "unvouched", "other parser"])
+@pytest.mark.parametrize("damage", ["truncated", "swapped", "unvouched", "fragment", "other parser"])
 def test_a_part_that_nothing_vouches_for_is_made_again(tmp_path: Path, damage: str) -> None:
     parts = shard(tmp_path)
     fill(parts)
@@ -56,6 +56,9 @@ def test_a_part_that_nothing_vouches_for_is_made_again(tmp_path: Path, damage: s
         parts.path(1).write_bytes(parts.path(1).read_bytes()[:-1])
     elif damage == "swapped":
         parts.path(1).write_bytes(parts.path(0).read_bytes())
+    elif damage == "fragment":
+        whole = parts.fragment(1).read_bytes()
+        parts.fragment(1).write_bytes(whole[:4] + bytes(100) + whole[104:])
     elif damage == "unvouched":
         parts.fragment(1).unlink()
     else:
