@@ -15,13 +15,20 @@ from nbpipe.config import DEMO, relative, resolve
 from nbpipe.cost import GPU_PRICE, VM_PRICE
 from nbpipe.errors import NbpipeError, RequestError
 from nbpipe.run import Run
+from nbpipe.stopping import KEPT
+
+
+def _terminated(*_: object) -> None:
+    """End, and so end the notebooks in flight too."""
+    click.echo(f"nbpipe: stopped by SIGTERM; {KEPT}", err=True)
+    sys.exit(143)
 
 
 class _Group(click.Group):
     """Turns the two errors for people into one line on stderr and their exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that notebooks in flight are ended too
+        signal.signal(signal.SIGTERM, _terminated)
         try:
             return super().invoke(ctx)
         except NbpipeError as error:
@@ -125,7 +132,10 @@ def _execute(given: dict[str, Any]) -> None:
 @click.argument("documents", type=PLACE)
 @click.option("--out", type=PLACE, help="A CSV file to write.  [default: stdout]")
 def predict(run: Path, documents: Path, out: Path | None) -> None:
-    """Label DOCUMENTS, a folder or a file, with the model of RUN; CSV."""
+    """Label DOCUMENTS with the model of RUN: a folder, a file, or another run that has parsed them already; CSV.
+
+    abstain says where an answer is too unsure for the accuracy that training was asked for.
+    """
     from nbpipe.predict import predict as predictions
     from nbpipe.predict import write_csv
     from nbpipe.run import replacing

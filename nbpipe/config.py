@@ -18,6 +18,7 @@ from nbpipe.run import Run, planned
 from nbpipe.shown import Sentence, Shown, Table
 
 DEMO = "runs/demo-documents"
+EXPLAINED = ("bag",)  # families that the explain stage can take apart
 STATUSES = ("ok", "empty", "encrypted", "unreadable", "timeout", "crashed", "too_large", "unsupported")
 _NUMBERS = {int: re.compile(r"[+-]?[0-9]+"), float: re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?")}
 
@@ -47,8 +48,14 @@ def _resolve_optional(value: Any) -> Path | None:
     return None if value is None or value == "" else resolve(value)
 
 
+def _folder_or_name(value: Any) -> Any:
+    """Return the absolute path of a folder that is there; a name of elsewhere, such as a hub's, as it is."""
+    return place if isinstance(value, str) and value.strip() and (place := resolve(value)).is_dir() else value
+
+
 Place = Annotated[Path, BeforeValidator(resolve)]
 OptionalPlace = Annotated[Path | None, BeforeValidator(_resolve_optional)]
+FolderOrName = Annotated[Path | str, BeforeValidator(_folder_or_name)]
 
 
 class Config(Shown, BaseModel):
@@ -84,6 +91,8 @@ class Config(Shown, BaseModel):
         """Return text of a command line as the type of the parameter `name`; raise RequestError where it is lossy."""
         annotation = cls.model_fields[name].annotation
         kind, *others = get_args(annotation) or (annotation,)
+        if kind is bool and isinstance(value, str):
+            return {"true": True, "false": False}.get(value.lower(), value)
         if not isinstance(value, str) or kind not in _NUMBERS:
             return value
         if value == "None" and type(None) in others:  # as papermill reads it
@@ -189,12 +198,32 @@ class Train(Config):
     run: Place = Field(Path("runs/demo"), validate_default=True, description="a run folder with preprocessed shards")
     labels: OptionalPlace = Field(
         None,
-        description="a CSV file with the columns path,label; empty: a document's first folder is its label",
+        description="a CSV file with the columns path,label (several labels as a|b) and, if wanted, group; empty: a "
+        "document's first folder is its label",
     )
-    model: Literal["bag"] = Field("bag", description="'bag'")
+    model: Literal["bag", "gru", "attention", "pretrained"] = Field(
+        "bag", description="'bag', 'gru', 'attention' or 'pretrained'"
+    )
+    bigrams: bool = Field(False, description="True or False; True: a bag also of pairs of neighbouring words")
+    encoder: FolderOrName = Field(
+        "", description="a folder with a Hugging Face encoder, or the hub's name of one; only for model = 'pretrained'"
+    )
+    freeze: bool = Field(False, description="True or False; True: a pretrained encoder stays as it is")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="'auto', 'cpu', 'cuda' or 'mps'")
     epochs: int = Field(
         60, ge=1, le=10_000, description="a whole number of passes at most, 1 to 10000; training stops early"
+    )
+    rare: Literal["drop", "merge", "refuse"] = Field(
+        "drop", description="'drop', 'merge' or 'refuse'; what becomes of labels with too few documents to split"
+    )
+    weighting: Literal["none", "balanced"] = Field(
+        "none", description="'none' or 'balanced'; 'balanced' gives every label the same weight in training"
+    )
+    target_accuracy: float = Field(
+        0.95, gt=0, le=1, description="the accuracy that answers need, above 0 to 1; the rest is left to a person"
+    )
+    tracking: Literal["none", "tensorboard", "mlflow"] = Field(
+        "none", description="'none', 'tensorboard' or 'mlflow'; where training curves go besides curves.jsonl"
     )
     seed: int = Field(0, ge=0, lt=2**31, description="a whole number, 0 to 2147483647")
 
@@ -203,6 +232,15 @@ class Train(Config):
         _need_folder("run", self.run)
         if self.labels and not self.labels.is_file():
             raise ValueError(f"labels = {relative(self.labels)!r}: no such file{_neighbour(self.labels)}")
+        if (self.model == "pretrained") != bool(self.encoder):
+            raise ValueError(
+                f"encoder = {str(self.encoder)!r}: goes with model = 'pretrained', and that with an encoder; model is "
+                f"{self.model!r}; accepted is {type(self).model_fields['encoder'].description}"
+            )
+        if self.freeze and self.model != "pretrained":
+            raise ValueError(f"freeze = True: only a pretrained encoder can be frozen; model is {self.model!r}")
+        if self.bigrams and self.model != "bag":
+            raise ValueError(f"bigrams = True: only a bag has pairs of words; model is {self.model!r}")
         return self
 
 

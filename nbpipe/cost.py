@@ -4,9 +4,11 @@ Unusual: a duration is read in one form only (1h30m), so that "90" is never take
 another, and it is shown in the unit that fits (33 minutes, 5.6 hours), so that nobody divides by 3,600 in their head.
 """
 
+import json
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from nbpipe.errors import RequestError
 
@@ -43,6 +45,14 @@ class Terms:
     def price(self, device: str) -> float:
         """Return the dollars that an hour of a machine with this device costs."""
         return self.gpu_price if device in GPUS else self.vm_price
+
+
+def kept_terms(forecast: Path) -> Terms:
+    """Return the terms of a forecast that `nbpipe plan` kept, the usual ones where there is none that can be read."""
+    try:
+        return Terms(**json.loads(forecast.read_bytes())["terms"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return Terms()
 
 
 def number(value: object) -> float | None:

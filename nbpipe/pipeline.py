@@ -16,8 +16,8 @@ from typing import Any
 from tqdm import tqdm
 
 from nbpipe.array import resubmissions
-from nbpipe.audit import digest, read_receipt, trusted
-from nbpipe.config import STATUSES, Config, Explain, Preprocess, Train, base, relative
+from nbpipe.audit import read_receipt, trusted
+from nbpipe.config import EXPLAINED, STATUSES, Config, Explain, Preprocess, Train, base, relative
 from nbpipe.errors import RequestError, WorkError, nearest
 from nbpipe.execute import Execution, Job
 from nbpipe.preprocess.plan import Plan
@@ -36,10 +36,10 @@ def run_all(given: dict[str, Any]) -> Run:
     given: parameters by name, each for every stage that knows it. Raises RequestError before any work where one is
     wrong; WorkError where a notebook failed, with all that was finished kept.
     """
-    _need_extras()
+    _need_extras(given.get("model"))
     import polars as pl
 
-    from nbpipe.train.labels import csv_labels
+    from nbpipe.train.labels import csv_labels, encoder_digest, labels_digest
 
     stages = share_out(given)
     stages["preprocess"] = _as_planned(stages["preprocess"])
@@ -54,7 +54,13 @@ def run_all(given: dict[str, Any]) -> Run:
     _preprocess(run, shard.plan, stages["preprocess"], shard.parts.identity)
     names = [run.shard(index, config.num_shards) for index in range(config.num_shards)]
     inputs = {folder.name: read_receipt(folder).digest for folder in names}
-    _alone(run, "train", stages["train"], {"inputs": inputs, "labels": digest(labels) if labels else ""})
+    train = Train(**stages["train"] | {"run": run.folder})
+    made_from = {"labels": labels_digest(train), "encoder": encoder_digest(train)}
+    _alone(run, "train", stages["train"], {"inputs": inputs, **made_from})
+    model = train.model
+    if model not in EXPLAINED:
+        print(f"explain: left out, since it takes apart {', '.join(EXPLAINED)} and not {model}", file=sys.stderr)
+        return run
     _alone(run, "explain", stages["explain"], {"inputs": {"model": read_receipt(run.model).digest}})
     return run
 
@@ -83,8 +89,9 @@ def share_out(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _need_extras() -> None:
-    lacking = [name for name in ("torch", "sklearn", "captum", "nh3") if find_spec(name) is None]
+def _need_extras(model: str | None) -> None:
+    wanted = ("torch", "sklearn", "captum", "nh3", *(["transformers"] if model == "pretrained" else []))
+    lacking = [name for name in wanted if find_spec(name) is None]
     if lacking:
         raise RequestError(f"{', '.join(lacking)}: not installed; all three stages need pip install 'nbpipe[all]'")
 
@@ -197,10 +204,9 @@ def _alone(run: Run, stage: str, parameters: dict[str, Any], made_from: dict[str
 
 def _injected(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return parameters as papermill takes them; paths relative, so that none of the machine's is in a notebook."""
-    return {
-        name: Path(os.path.relpath(value, base())).as_posix() if isinstance(value, Path) else value
-        for name, value in parameters.items()
-    }
+    paths = {name: Path(value) for name, value in parameters.items() if isinstance(value, str) and value[:1] == "/"}
+    paths |= {name: value for name, value in parameters.items() if isinstance(value, Path)}
+    return parameters | {name: Path(os.path.relpath(path, base())).as_posix() for name, path in paths.items()}
 
 
 def _side_by_side(jobs: list[Job], parallel: int, bar: tqdm) -> None:

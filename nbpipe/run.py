@@ -41,6 +41,11 @@ class Run:
         return self.folder / "model"
 
     @property
+    def tracking(self) -> Path:
+        """The folder of training curves, written while training runs."""
+        return self.folder / "tracking"
+
+    @property
     def explain(self) -> Path:
         """The explanations' folder."""
         return self.folder / "explain"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape as _escape
 from typing import Any
+from urllib.parse import quote
 
 _HIDDEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -72,7 +73,24 @@ class Table:
         return "\n".join([self.caption, *lines] if self.caption else lines)
 
 
+@dataclass(frozen=True)
+class Link:
+    """Text that leads to a file near the notebook; `place` is its path, relative and POSIX."""
+
+    text: str
+    place: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        place = quote(self.place.encode(errors="surrogateescape"))
+        return f'<a href="./{place}">{escape(self.text)}</a>'  # "./" lets no name be read as a scheme
+
+
 def _cell(value: Any) -> str:
+    if isinstance(value, Link):
+        return f'<td style="text-align:left">{value._repr_html_()}</td>'
     right = isinstance(value, int | float) and not isinstance(value, bool)
     style = ' style="text-align:right"' if right else ' style="text-align:left"'
     return f"<td{style}>{escape(value)}</td>"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nbpipe.audit import Receipt, find_receipt
 from nbpipe.claim import Claim, Progress, read_claim
-from nbpipe.config import STATUSES
+from nbpipe.config import EXPLAINED, STATUSES
 from nbpipe.cost import duration
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.plan import Plan
@@ -110,7 +110,11 @@ def read_status(run: Run) -> Status:
     shards = [_shard(run, index, plan.num_shards, len(ids)) for index, ids in enumerate(plan.shards)]
     folders = [run.shard(index, plan.num_shards) for index in range(plan.num_shards)]
     made_from = {"train": {folder.name: folder for folder in folders}, "explain": {"model": run.model}}
-    return Status([*shards, *(_stage(stage, run, inputs) for stage, inputs in made_from.items())])
+    stages = [_stage(stage, run, inputs) for stage, inputs in made_from.items()]
+    model = _receipt(run.model)
+    if isinstance(model, Receipt) and model.facts["config"].get("model", EXPLAINED[0]) not in EXPLAINED:
+        stages[1] = Stage("explain", "done", f"left out: it takes apart {', '.join(EXPLAINED)}")
+    return Status([*shards, *stages])
 
 
 def watch(run: Run, show: Callable[[Status], None]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 
 from nbpipe.audit import Receipt, differences, find_receipt
+from nbpipe.config import EXPLAINED
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.plan import Plan
 from nbpipe.run import Run
@@ -28,8 +29,9 @@ def verify(run: Run) -> list[str]:
     findings += _shards(plan, [shard for shard in shards if shard], run)
     model = _receipt(run, "train", findings)
     findings += _inputs(model, {shard.folder.name: shard.digest for shard in shards if shard})
-    explained = _receipt(run, "explain", findings)
-    findings += _inputs(explained, {"model": model.digest} if model else {})
+    if not model or model.facts["config"].get("model", EXPLAINED[0]) in EXPLAINED:
+        explained = _receipt(run, "explain", findings)
+        findings += _inputs(explained, {"model": model.digest} if model else {})
     return findings
 
 

@@ -1,14 +1,21 @@
-"""One finished run for the tests that read runs, made once by the command line itself."""
+"""One finished run for the tests that read runs, made once by the command line itself; run folders of made texts."""
 
+import hashlib
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from nbpipe.array import NUM_SHARDS, SCHEDULERS, SHARD
+from nbpipe.audit import Stamp, as_json, write_receipt
+from nbpipe.config import Preprocess
+from nbpipe.records import LEDGER, PART, write_table
+from nbpipe.run import Run, write
 
 TOPICS = {
     "cooking": "oven butter flour sugar recipe bake dough salt taste kitchen spoon simmer",
@@ -35,6 +42,35 @@ def nbpipe(*words: object, where: Path) -> subprocess.CompletedProcess[str]:
     """Run a command of nbpipe in a folder."""
     command = [sys.executable, "-c", "from nbpipe.cli import main; main()", *map(str, words)]
     return subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=300)
+
+
+def write_shard(run: Run, shard: int, of: int, texts: dict[str, str], **facts: Any) -> None:
+    """Write one shard as the preprocess stage does; an empty text is a document of status empty."""
+    folder = run.shard(shard, of)
+    rows = [
+        {
+            "path": path,
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "bytes": len(text),
+            "status": "ok" if text else "empty",
+            "pages": text.split("\f") if text else [],
+        }
+        for path, text in texts.items()
+    ]
+    write_table(folder / "part-00000.parquet", pa.Table.from_pylist(rows, PART))
+    write_table(folder / "ledger.parquet", LEDGER.empty_table())
+    identity = {"plan": "p1", "shard": shard, "num_shards": of, "parser": "parser 1", "rows": len(rows)}
+    write_receipt(folder, "preprocess", Stamp.now(Preprocess(run=run.folder)), **{**identity, **facts})
+
+
+def write_run(folder: Path, texts: dict[str, str], num_shards: int = 2, **facts: Any) -> Path:
+    """Write a run folder of texts by path, dealt to shards whose receipts hold these facts, and return the folder."""
+    run, paths = Run(folder), sorted(texts)
+    documents = [{"path": path, "bytes": len(texts[path])} for path in paths]
+    write(run.plan, as_json({"documents": documents, "num_shards": num_shards, "fingerprint": "p1"}))
+    for shard in range(num_shards):
+        write_shard(run, shard, num_shards, {path: texts[path] for path in paths[shard::num_shards]}, **facts)
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +101,15 @@ def run_copy(finished: Path, tmp_path: Path) -> Path:
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a command of nbpipe in an empty folder."""
     return lambda *words: nbpipe(*words, where=tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_runs() -> Callable[..., Path]:
+    """Return the function that writes a run folder: (folder, texts by path, num_shards, facts of its receipts)."""
+    return write_run
+
+
+@pytest.fixture
+def rewrite() -> Callable[..., None]:
+    """Return the function that writes one shard: (run, shard, of, texts by path, facts of its receipt)."""
+    return write_shard

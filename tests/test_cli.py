@@ -67,6 +67,7 @@ def test_predict_answers_every_document(finished: Path, command: Command) -> Non
         "label": "",
         "probability": "",
         "status": "unreadable",
+        "abstain": "true",
     }
     right = [path for path, row in rows.items() if row["label"] == path.split("/")[0]]
     assert len(right) >= 55

@@ -121,3 +121,66 @@ def test_none_on_a_command_line_leaves_out_what_may_be_left_out() -> None:
 def test_a_shard_is_a_whole_number_or_left_out(here: Path, shard: object) -> None:
     with pytest.raises(RequestError, match=r"shard = .*accepted is a whole number with 0 <= shard < num_shards; None"):
         Preprocess(documents="documents", shard=shard, num_shards=4)
+
+
+def test_an_encoder_goes_with_a_pretrained_model_and_that_with_an_encoder(here: Path) -> None:
+    with pytest.raises(RequestError, match=r"encoder = 'org/tiny': goes with model = 'pretrained'.*model is 'bag'"):
+        Train(run="documents", encoder="org/tiny")
+    with pytest.raises(RequestError, match="encoder = '': goes with model = 'pretrained', and that with an encoder"):
+        Train(run="documents", model="pretrained")
+    assert Train(run="documents", model="pretrained", encoder="org/tiny").encoder == "org/tiny"
+
+
+def test_an_encoder_that_is_a_folder_becomes_its_path_and_shares_only_its_name(here: Path) -> None:
+    (here / "tiny").mkdir()
+    config = Train(run="documents", model="pretrained", encoder="tiny")
+    assert config.encoder == here / "tiny"
+    assert config.shareable()["encoder"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("freeze", "only a pretrained encoder"), ("bigrams", "only a bag has pairs")]
+)
+def test_what_belongs_to_one_family_is_refused_with_another(here: Path, name: str, said: str) -> None:
+    with pytest.raises(RequestError, match=f"{name} = True: {said}.*model is 'gru'"):
+        Train(run="documents", model="gru", **{name: True})
+    assert Train(run="documents", bigrams=True).bigrams
+    assert Train(run="documents", model="pretrained", encoder="org/tiny", freeze=True).freeze
+
+
+@pytest.mark.parametrize("value", [1, 0, "true", None])
+def test_a_switch_is_true_or_false_and_nothing_else(here: Path, value: object) -> None:
+    with pytest.raises(RequestError, match=r"bigrams = .*accepted is True or False"):
+        Train(run="documents", bigrams=value)
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("True", True), ("FALSE", False), ("false", False)])
+def test_a_switch_is_read_from_a_command_line(text: str, value: bool) -> None:
+    assert Train.read("bigrams", text) is value
+
+
+@pytest.mark.parametrize("text", ["yes", "1", ""])
+def test_a_switch_that_is_neither_is_refused(here: Path, text: str) -> None:
+    with pytest.raises(RequestError, match=f"bigrams = '{text}'.*accepted is True or False"):
+        Train(run="documents", bigrams=Train.read("bigrams", text))
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, 1.01, "0.9", float("nan")])
+def test_an_accuracy_to_reach_is_a_share(here: Path, value: object) -> None:
+    with pytest.raises(RequestError, match=r"target_accuracy = .*above 0 to 1"):
+        Train(run="documents", target_accuracy=value)
+    assert Train.read("target_accuracy", "0.9") == 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "near"),
+    [
+        ("model", "atention", "attention"),
+        ("rare", "merg", "merge"),
+        ("weighting", "balance", "balanced"),
+        ("tracking", "tensorbord", "tensorboard"),
+    ],
+)
+def test_a_misspelt_way_to_train_names_the_nearest(here: Path, name: str, value: str, near: str) -> None:
+    with pytest.raises(RequestError, match=f"{name} = '{value}'.*did you mean '{near}'"):
+        Train(run="documents", **{name: value})

@@ -1,6 +1,7 @@
 """Whatever is changed in a finished run is found."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,3 +81,10 @@ def test_tampering_is_found(kind: str, run_copy: Path) -> None:
 
 def test_an_untouched_run_has_no_findings(run_copy: Path) -> None:
     assert verify(Run(run_copy)) == []
+
+
+def test_a_family_that_is_not_explained_needs_no_explanation(run_copy: Path) -> None:
+    shutil.rmtree(run_copy / "explain")
+    assert any("explain: has no receipt" in line for line in verify(Run(run_copy)))
+    edit(run_copy / "model" / "receipt.json", lambda receipt: receipt["config"].update(model="gru"))
+    assert not any("explain" in line for line in verify(Run(run_copy)))

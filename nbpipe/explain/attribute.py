@@ -14,8 +14,8 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor
 
-from nbpipe.train.model import Bag, batch
-from nbpipe.train.text import Bags, spans
+from nbpipe.train.bag import Bag, flat
+from nbpipe.train.text import Bags, Vocabulary, spans
 
 GAP = 0.01  # of the score; more steps are taken until the gap is smaller
 STEPS, MOST_STEPS = 32, 4096
@@ -29,7 +29,7 @@ class Attributions:
 
     bags: the documents [N]; targets: int64 [N], the class; values: float32 [E], one per word of each document;
     differences: float32 [N], the logit of the class less that of an empty document; gaps: float32 [N], how far the
-    values are from summing to it, as a share of it; steps: int64 [N].
+    values are from summing to it, as a share of it; steps: int64 [N]; multi: whether a document may be of many classes.
     """
 
     bags: Bags
@@ -38,9 +38,10 @@ class Attributions:
     differences: np.ndarray
     gaps: np.ndarray
     steps: np.ndarray
+    multi: bool = False
 
 
-def integrated_gradients(network: Bag, bags: Bags, targets: np.ndarray) -> Attributions:
+def integrated_gradients(network: Bag, bags: Bags, targets: np.ndarray, multi: bool = False) -> Attributions:
     """Attribute the logit of each document's target class to the weights of its words.
 
     The baseline is the document without words. Method: Sundararajan et al. 2017, arXiv:1703.01365. Steps are doubled
@@ -50,13 +51,14 @@ def integrated_gradients(network: Bag, bags: Bags, targets: np.ndarray) -> Attri
     size = _POINTS // STEPS
     pieces = [_attribute(network, bags, targets, start) for start in range(0, len(bags), size)]
     empty = (np.zeros(0, np.float32),) * 3 + (np.zeros(0, np.int64),)
-    return Attributions(bags, targets, *(np.concatenate(arrays) for arrays in zip(empty, *pieces, strict=True)))
+    found = (np.concatenate(arrays) for arrays in zip(empty, *pieces, strict=True))
+    return Attributions(bags, targets, *found, multi)
 
 
 def _attribute(network: Bag, bags: Bags, targets: np.ndarray, start: int) -> tuple[np.ndarray, ...]:
     """Return values, differences, gaps and steps of one batch of documents."""
     stop = min(start + _POINTS // STEPS, len(bags))
-    words, weights, offsets = batch(bags, start, stop, network.bias.device)
+    words, weights, offsets = flat(bags.take(np.arange(start, stop)), network.bias.device)
     weights.requires_grad_()
     sums = network.embedding(words, offsets, per_sample_weights=weights)
     classes = torch.from_numpy(targets[start:stop]).to(sums.device)
@@ -106,13 +108,13 @@ class Occurrences:
         return type(self)(*(array[first:last] for array in arrays), np.array([0, last - first]))
 
 
-def locate(found: Attributions, pages: Iterable[Sequence[str]], index: dict[str, int]) -> Occurrences:
-    """Return every place of every known word, in reading order.
+def locate(found: Attributions, pages: Iterable[Sequence[str]], vocabulary: Vocabulary) -> Occurrences:
+    """Return every place of every known word, and pair of words, in reading order.
 
-    pages: of each document, its pages' texts; index: the rows of the vocabulary's words. A word's attribution is
-    shared equally among its places, since the model sees how often a word occurs, never where.
+    pages: of each document, its pages' texts. A word's attribution is shared equally among its places, since the model
+    sees how often a word occurs, never where. A pair that runs over the end of a page stands where its first word does.
     """
-    places = [_places(document, index) for document in pages]
+    places = [_places(document, vocabulary) for document in pages]
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in places])]).astype(np.int64)
     table = np.concatenate([np.zeros((0, 4), np.int64), *places])
     entries = _entries(found.bags, table[:, 3], offsets)
@@ -121,14 +123,16 @@ def locate(found: Attributions, pages: Iterable[Sequence[str]], index: dict[str,
     return Occurrences(page, start, end, table[:, 3], share.astype(np.float32), offsets)
 
 
-def _places(pages: Sequence[str], index: dict[str, int]) -> np.ndarray:
+def _places(pages: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
     """Return page, start, end and row of each known word: int64 [K, 4]."""
-    places = [
-        (number, start, end, index[word])
-        for number, page in enumerate(pages)
-        for start, end, word in spans(page)
-        if word in index
-    ]
+    index, places, last = vocabulary.index, list[tuple[int, int, int, int]](), None
+    for number, page in enumerate(pages):
+        found = spans(page, vocabulary.bigrams)
+        single = [place for place in found if " " not in place[2]]
+        if last and single and (row := index.get(f"{last[3]} {single[0][2]}")):
+            places.append((*last[:3], row))
+        places += [(number, start, end, index[word]) for start, end, word in found if word in index]
+        last = (number, *single[-1]) if single else last
     return np.array(places, np.int64).reshape(-1, 4)
 
 

@@ -14,7 +14,8 @@ import torch
 
 from nbpipe.explain.attribute import Attributions, integrated_gradients, owners
 from nbpipe.shown import Sentence, Shown, Table
-from nbpipe.train.model import Bag, score
+from nbpipe.train.bag import Bag, score
+from nbpipe.train.calibrate import probabilities
 from nbpipe.train.text import Bags
 
 DRAWS = 10  # random choices of words per document
@@ -60,9 +61,10 @@ def keep(bags: Bags, kept: np.ndarray) -> Bags:
     return Bags(bags.words[kept], (bags.weights[kept] / length[owner]).astype(np.float32), offsets)
 
 
-def _probabilities(network: Bag, bags: Bags, targets: np.ndarray) -> np.ndarray:
-    logits = score(network, bags, network.bias.device)
-    return torch.softmax(logits.double(), dim=1).numpy()[np.arange(len(bags)), targets]
+def _probabilities(network: Bag, bags: Bags, found: Attributions) -> np.ndarray:
+    """Return the probability of each document's target class when it holds these words, [N]."""
+    logits = score(network, bags, network.bias.device).numpy()
+    return probabilities(logits, found.multi)[np.arange(len(bags)), found.targets].astype(np.float64)
 
 
 def _removed(found: Attributions, top: int) -> np.ndarray:
@@ -120,12 +122,12 @@ class Deletion(Shown):
 def check_deletion(network: Bag, found: Attributions, top: int, seed: int) -> Deletion:
     """Remove each document's `top` strongest words, and as many random ones, and measure the predicted class' fall."""
     bags, many, rng = found.bags, _removed(found, top), np.random.default_rng(seed)
-    before = _probabilities(network, bags, found.targets)
+    before = _probabilities(network, bags, found)
 
     def fall(keys: np.ndarray) -> np.ndarray:
         """Return the fall without the words of the largest keys, and with these alone: [2, documents checked]."""
         chosen = strongest(keys, bags.offsets, many)
-        rest = [_probabilities(network, keep(bags, part), found.targets) for part in (~chosen, chosen)]
+        rest = [_probabilities(network, keep(bags, part), found) for part in (~chosen, chosen)]
         return (before - np.array(rest))[:, many > 0]
 
     removed, kept = fall(found.values)
@@ -189,12 +191,12 @@ def shuffled(network: Bag, seed: int) -> Bag:
 def check_shuffled(network: Bag, found: Attributions, checked: Deletion, seed: int) -> Control:
     """Explain shuffled copies of the network for the same classes, and compare."""
     bags, many = found.bags, _removed(found, checked.words)
-    before = _probabilities(network, bags, found.targets)
+    before = _probabilities(network, bags, found)
     alike, strength, falls = [], [], []
     for number in range(COPIES):
         values = integrated_gradients(shuffled(network, seed + number), bags, found.targets).values
         rest = keep(bags, ~strongest(values, bags.offsets, many))
-        falls.append((before - _probabilities(network, rest, found.targets))[many > 0])
+        falls.append((before - _probabilities(network, rest, found))[many > 0])
         alike.append(correlations(found.values, values, bags.offsets))
         strength.append(correlations(np.abs(found.values), np.abs(values), bags.offsets))
     return Control(*(np.mean(parts, axis=0) for parts in (alike, strength, falls)), checked)

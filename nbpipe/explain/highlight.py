@@ -145,8 +145,17 @@ def _pieces(
     number, done, end = stretch
     here = (places.page == number) & (places.start >= done) & (places.end <= end)
     pieces: list[tuple[str, Word | None]] = []
-    for i in np.flatnonzero(here & np.isin(places.row, list(strong))):
+    for i in _apart(places, np.flatnonzero(here & np.isin(places.row, list(strong))), strong):
         pieces.append((page[done : places.start[i]], None))
         pieces.append((page[places.start[i] : places.end[i]], strong[int(places.row[i])]))
         done = int(places.end[i])
     return [piece for piece in [*pieces, (page[done:end], None)] if piece[0]]
+
+
+def _apart(places: Occurrences, found: np.ndarray, strong: dict[int, Word]) -> list[int]:
+    """Return which of these places are coloured, in reading order: of a pair and its words, the strongest."""
+    kept = list[int]()
+    for i in sorted(found.tolist(), key=lambda i: -abs(strong[int(places.row[i])].attribution)):
+        if all(places.end[i] <= places.start[j] or places.end[j] <= places.start[i] for j in kept):
+            kept.append(i)
+    return sorted(kept)

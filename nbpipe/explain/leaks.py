@@ -13,7 +13,8 @@ import polars as pl
 from nbpipe.explain.attribute import Attributions, owners
 from nbpipe.explain.faithfulness import keep
 from nbpipe.shown import Sentence, Shown, Table
-from nbpipe.train.model import Classifier, score
+from nbpipe.train.bag import score
+from nbpipe.train.model import Classifier
 from nbpipe.train.text import spans
 
 _SHOWN = 10
@@ -66,17 +67,17 @@ class TopWords(Shown):
 def top_words(classifier: Classifier, found: Attributions, labels: Sequence[str], top: int) -> TopWords:
     """Return the `top` strongest words of each predicted class, those that speak for it.
 
-    labels: the true label of each document [N].
+    labels: the true label of each document [N], several joined by |.
     """
-    wanted = np.array([classifier.labels.index(label) for label in labels], np.int64)
+    truth, documents = classifier.truth(labels), np.arange(len(labels))
     predicted = pl.Series([classifier.labels[target] for target in found.targets], dtype=pl.String)
     rows = _rank(_entries(classifier.vocabulary.words, found, predicted), predicted, top)
-    own = [word in own_names(name) for name, word in rows.select("predicted", "word").iter_rows()]
+    own = [_named(word, own_names(name)) for name, word in rows.select("predicted", "word").iter_rows()]
     return TopWords(
         rows.with_columns(pl.Series("own_name", own, pl.Boolean)),
-        int((found.targets == wanted).sum()),
-        int((_nameless(classifier, found) == wanted).sum()),
-        len(wanted),
+        int(truth[documents, found.targets].sum()),
+        int(truth[documents, _nameless(classifier, found)].sum()),
+        len(labels),
     )
 
 
@@ -87,11 +88,16 @@ def own_names(label: str) -> set[str]:
     return {*words, *parts, "".join(parts)} - {""}
 
 
+def _named(word: str, names: set[str]) -> bool:
+    """Return whether a word, or a word of a pair, is one of these names."""
+    return not names.isdisjoint(word.split(" "))
+
+
 def _nameless(classifier: Classifier, found: Attributions) -> np.ndarray:
     """Return the predicted classes when the names of all classes are removed from every document: int64 [N]."""
-    index = classifier.vocabulary.index
-    names = [index[word] for label in classifier.labels for word in own_names(label) if word in index]
-    without = keep(found.bags, ~np.isin(found.bags.words, names))
+    names = set().union(*map(own_names, classifier.labels))
+    rows = [row for row, word in enumerate(classifier.vocabulary.words) if _named(word, names)]
+    without = keep(found.bags, ~np.isin(found.bags.words, rows))
     return score(classifier.network, without, classifier.device).argmax(1).numpy()
 
 

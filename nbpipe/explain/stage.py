@@ -12,21 +12,22 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import torch
 
 from nbpipe.audit import RECEIPT, Receipt, Stamp, as_json, trusted, write_receipt
-from nbpipe.config import Explain
+from nbpipe.config import EXPLAINED, Explain
 from nbpipe.errors import RequestError, WorkError, nearest
 from nbpipe.explain.attribute import Attributions, Occurrences, integrated_gradients, locate
 from nbpipe.explain.faithfulness import Control, Deletion, check_deletion, check_shuffled
 from nbpipe.explain.highlight import Highlight, excerpts, words_of
 from nbpipe.explain.leaks import TopWords, top_words
 from nbpipe.explain.verdict import Judgement, judge
-from nbpipe.records import ATTRIBUTION, EXPLANATIONS, PART, read_table, write_table
+from nbpipe.records import ATTRIBUTION, EXPLANATIONS, read_table, write_table
 from nbpipe.run import Run, sweep, write
 from nbpipe.shown import Sentence, Shown, Table
-from nbpipe.train.model import Classifier, score
-from nbpipe.train.shards import check_shards
+from nbpipe.train.bag import score
+from nbpipe.train.calibrate import probabilities
+from nbpipe.train.model import Classifier
+from nbpipe.train.shards import check_shards, read_pages
 
 _LISTED = pa.schema({"path": pa.string(), "label": pa.string(), "part": pa.string()})
 _TRIAL = 8
@@ -64,6 +65,11 @@ def load_test(config: Explain) -> Sample:
     """
     run = Run(config.run)
     receipt = trusted(run.model)
+    classifier = Classifier.load(run.model, "cpu")
+    if classifier.family.name not in EXPLAINED:
+        raise RequestError(
+            f"model = {classifier.family.name!r}: method {config.method!r} explains {', '.join(EXPLAINED)}; train that"
+        )
     shards = check_shards(run)
     _check_inputs(receipt, {shard.folder.name: shard.digest for shard in shards})
     listed = pl.from_arrow(read_table(run.model / "documents.parquet", _LISTED))
@@ -72,10 +78,10 @@ def load_test(config: Explain) -> Sample:
         raise WorkError("model/documents.parquet: names no test documents; train again, on more documents")
     drawn = np.random.default_rng(config.seed).permutation(len(test))[: config.sample]
     documents = test[np.sort(drawn)]
-    documents = documents.join(_read(shards, documents["path"]), on="path", how="inner", maintain_order="left")
+    documents = documents.join(read_pages(shards, documents["path"]), on="path", how="inner", maintain_order="left")
     if len(documents) < len(drawn):
         raise WorkError(f"{len(drawn) - len(documents):,} test documents of the model are in no shard; train again")
-    return Sample(config, Classifier.load(run.model, "cpu"), documents, len(test), receipt)
+    return Sample(config, classifier, documents, len(test), receipt)
 
 
 def _check_inputs(model: Receipt, present: dict[str, str]) -> None:
@@ -85,13 +91,6 @@ def _check_inputs(model: Receipt, present: dict[str, str]) -> None:
     if changed:
         lines = [f"preprocess {name}: is not the shard that the model was trained on" for name in changed]
         raise WorkError("\n".join([*lines, "train again"]))
-
-
-def _read(shards: list[Receipt], paths: pl.Series) -> pl.DataFrame:
-    """Return path, pages and text of these documents, holding one part at a time."""
-    files = [shard.folder / name for shard in shards for name in shard.facts["files"] if name.startswith("part-")]
-    parts = (pl.from_arrow(read_table(file, PART)).filter(pl.col("path").is_in(paths.implode())) for file in files)
-    return pl.concat(parts).select("path", "pages", text=pl.col("pages").list.join("\n"))
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,9 +125,9 @@ def attribute(sample: Sample) -> "Explained":
 
 def _explain(classifier: Classifier, documents: pl.DataFrame) -> tuple[np.ndarray, Attributions, Occurrences]:
     bags = classifier.vocabulary.bags(documents["text"])
-    probabilities = torch.softmax(score(classifier.network, bags, classifier.device), dim=1).numpy()
-    found = integrated_gradients(classifier.network, bags, probabilities.argmax(axis=1))
-    return probabilities, found, locate(found, documents["pages"].to_list(), classifier.vocabulary.index)
+    shares = probabilities(score(classifier.network, bags, classifier.device).numpy(), classifier.multi)
+    found = integrated_gradients(classifier.network, bags, shares.argmax(axis=1), classifier.multi)
+    return shares, found, locate(found, documents["pages"].to_list(), classifier.vocabulary)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -149,10 +148,15 @@ class Explained(Shown):
         """The predicted class of each document, the one that is explained."""
         return [self.sample.classifier.labels[target] for target in self.found.targets]
 
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """Which labels each document holds: bool [N, C]."""
+        return self.sample.classifier.truth(self.sample.documents["label"].to_list())
+
     @property
     def right(self) -> np.ndarray:
-        """Whether each document got its own label: bool [N]."""
-        return (pl.Series(self.predicted, dtype=pl.String) == self.sample.documents["label"]).to_numpy()
+        """Whether each document holds the class that is explained: bool [N]."""
+        return self.truth[np.arange(len(self.truth)), self.found.targets]
 
     @cached_property
     def deletion(self) -> Deletion:
@@ -174,8 +178,7 @@ class Explained(Shown):
     @cached_property
     def judgement(self) -> Judgement:
         """The rules of belief, with their figures and the verdict."""
-        most_frequent = self.sample.documents["label"].value_counts()["count"].max()
-        return judge(self.right, most_frequent / len(self.right), self.found, self.control)
+        return judge(self.right, float(self.truth.mean(axis=0).max()), self.found, self.control)
 
     @property
     def sure(self) -> Highlight | Sentence:
@@ -210,7 +213,7 @@ class Explained(Shown):
     def _highlight(self, number: int) -> Highlight:
         path, label, pages, _ = self.sample.documents.row(number)
         predicted, top = self.predicted[number], self.sample.config.top
-        outcome = "right" if predicted == label else f"wrong, its label is {label}"
+        outcome = "right" if self.right[number] else f"wrong, its label is {label}"
         claim = f"Predicted {predicted} with probability {self._best[number]:.2f}: {outcome}."
         places = self.places.of(number)
         words = words_of(places, self.sample.classifier.vocabulary.words)

@@ -4,21 +4,19 @@ Unusual: SIGTERM becomes an ordinary error while an attempt runs, so a machine t
 document that was finished; SIGKILL costs at most what came since unfinished parts were last kept.
 """
 
-import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pyarrow as pa
 
 from nbpipe.claim import Work
-from nbpipe.errors import StoppedError
 from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.parts import Gathering, Parts
 from nbpipe.preprocess.worker import Outcome
 from nbpipe.progress import progress
+from nbpipe.stopping import undisturbed
 
 KEEP_EVERY = 5.0  # seconds between two times that unfinished parts are kept
 _KEEP_SHARE = 0.05  # of all time is spent on that, at most
@@ -44,7 +42,7 @@ def fill(parts: Parts, parse: Callable[[list[Document]], Iterator[Outcome]], wor
                 parts.write(*whole)
             keeper.keep_if_due()
     except BaseException:
-        with _undisturbed(), suppress(OSError):
+        with undisturbed(), suppress(OSError):
             if work.held:
                 keeper.keep()
         raise
@@ -80,34 +78,3 @@ class _Keeper:
         if held := self._gathering.held:
             with suppress(pa.ArrowCapacityError):  # more than 2 GB of text at once: parts get whole without this
                 self._parts.keep(held)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C and SIGTERM for a moment: who stops a run often sends both, or one of them twice."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Turn SIGTERM into a StoppedError inside; only the main thread can, elsewhere nothing changes."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise StoppedError("stopped by SIGTERM; what was finished is kept, and the same command goes on from there")
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

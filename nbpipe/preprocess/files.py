@@ -52,7 +52,7 @@ def _walk(
             continue
         seen.add((state.st_dev, state.st_ino))
         for entry in _entries(folder, prefix):
-            place, name = Path(entry.path), prefix + _text(entry.name)
+            place, name = Path(entry.path), prefix + id_of(entry.name)
             if _is_folder(entry):
                 (links if entry.is_symlink() else stack).append((place, name + "/"))
             else:
@@ -82,6 +82,6 @@ def _size(entry: os.DirEntry[str]) -> int:
         return 0
 
 
-def _text(name: str) -> str:
+def id_of(name: str) -> str:
     """Return a file name as valid Unicode; bytes that are not UTF-8 become \\xNN."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -20,7 +20,7 @@ from nbpipe.config import DEMO, STATUSES, Preprocess, resolve
 from nbpipe.cost import Terms
 from nbpipe.errors import WorkError
 from nbpipe.preprocess.again import Again, roll_forward
-from nbpipe.preprocess.attempt import fill, terminable
+from nbpipe.preprocess.attempt import fill
 from nbpipe.preprocess.files import Document, list_documents
 from nbpipe.preprocess.forecast import Forecast, Trial, foresee, kept
 from nbpipe.preprocess.options import Options
@@ -32,6 +32,7 @@ from nbpipe.preprocess.tesseract import tesseract_version
 from nbpipe.records import LEDGER, PART, read_table
 from nbpipe.run import Run, writing
 from nbpipe.shown import Sentence, Shown, Table
+from nbpipe.stopping import terminable
 
 USABLE = 0.9
 _SAMPLE, _PART, _MOST = 12, 20, 100  # documents of a trial: at least so many, else one of twenty, at most so many

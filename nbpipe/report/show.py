@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from matplotlib import font_manager, rc_context
@@ -90,6 +91,72 @@ def curve(loss: Sequence[float], accuracy: Sequence[float], baselines: Mapping[s
     return _draw(paint, 3.0, f"Training over {len(loss)} epochs: {best or 'none was run'}.")
 
 
+def scores(intervals: Mapping[str, tuple[float, float, float]], measure: str) -> Picture:
+    """Draw a measure of models, a dot each and a line for its interval.
+
+    intervals: (value, low, high) by name; the first is the model in question, drawn in colour.
+    """
+    return _dots(intervals, measure, lambda axes: axes.set_xlim(0, 1.02))
+
+
+def reliability(before: tuple[np.ndarray, ...], after: tuple[np.ndarray, ...]) -> Picture:
+    """Draw the share of right answers over their confidence, before and after calibration; on the diagonal is best.
+
+    before, after: mean confidence [K] and share right [K] of each bin first, its number of answers [K] last.
+    """
+
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=_INK, lw=0.8, ls=":", label="as sure as right")
+        axes.plot(*before[:2], color=_GREY, lw=1.2, ls="--", marker="s", ms=4, label="before")
+        axes.plot(*after[:2], color=_BLUE, lw=1.8, marker="o", ms=5, label="after calibration")
+        low = min(np.min(values, initial=1) for values in (*before[:2], *after[:2]))
+        axes.set(xlabel="confidence", ylabel="share right", xlim=(low - 0.03, 1.02), ylim=(low - 0.03, 1.02))
+        axes.figure.legend(loc="outside upper left", ncols=3, fontsize=8.5)
+
+    gaps = [np.abs(np.subtract(*made[:2])) @ made[-1] / max(np.sum(made[-1]), 1) for made in (before, after)]
+    text = f"Share of right answers over confidence: off by {gaps[0]:.3f} before and {gaps[1]:.3f} after calibration."
+    return _draw(paint, 3.6, text)
+
+
+def coverage(kept: np.ndarray, accuracy: np.ndarray, chosen: tuple[float, float | None], target: float) -> Picture:
+    """Draw the accuracy over the share of documents answered, when the unsure ones are left to a person.
+
+    kept, accuracy: [K]; chosen: share answered at the threshold and accuracy there, None where none is; target: wanted.
+    """
+    share, got = chosen
+
+    def paint(axes: Axes) -> None:
+        axes.plot(kept, accuracy, color=_BLUE, lw=1.8, label="answered documents that are right")
+        axes.axhline(target, color=_GREY, ls="--", lw=1.2, label=f"target {target:.3f}")
+        if got is not None:
+            axes.plot(share, got, "D", color=_ORANGE, ms=8, label=f"threshold: {share:.0%} answered, {got:.1%} right")
+        low = min(np.min(accuracy[kept >= 0.05], initial=target), got or 1)
+        axes.set(xlabel="share of documents answered", ylabel="accuracy", xlim=(0, 1.02))
+        axes.set_ylim(low - 0.1 * (1.001 - low), 1 + 0.05 * (1.001 - low))
+        axes.figure.legend(loc="outside upper left", ncols=3, fontsize=8.5)
+
+    marked = f"at the threshold {share:.0%} are answered and {got:.1%} of these right" if got is not None else ""
+    return _draw(paint, 3.2, f"Accuracy over the share of documents answered: {marked or 'no threshold was reached'}.")
+
+
+def growth(sizes: Sequence[int], intervals: Sequence[tuple[float, float, float]]) -> Picture:
+    """Draw accuracy over the number of documents learnt from; intervals: (value, low, high) at each size."""
+    values, low, high = np.array(intervals, dtype=float).reshape(-1, 3).T
+
+    def paint(axes: Axes) -> None:
+        axes.errorbar(sizes, values, [values - low, high - values], color=_BLUE, marker="o", ms=5, lw=1.8, capsize=4)
+        for size, value in zip(sizes, values, strict=True):
+            axes.annotate(f"{value:.3f}", (size, value), (7, -11), textcoords="offset points", fontsize=8.5)
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
+        axes.margins(x=0.08)
+        axes.set(xlabel="documents learnt from", ylabel="test accuracy")
+
+    points = (f"{size:,} documents {value:.3f}" for size, value in zip(sizes, values, strict=True))
+    return _draw(paint, 3.0, f"Accuracy by documents learnt from: {'; '.join(points)}.")
+
+
 def words(top: Mapping[str, Sequence[tuple[str, float]]]) -> Picture:
     """Draw the strongest words of each label as bars, three labels beside each other, twelve at most.
 
@@ -124,21 +191,26 @@ def deletion(drops: Mapping[str, tuple[float, float, float]], measure: str) -> P
 
     drops: (mean, low, high) by name; the first is the model's own choice of words, drawn in colour.
     """
+    return _dots(drops, measure, lambda axes: axes.axvline(0, color=_INK, lw=0.8))
+
+
+def _dots(found: Mapping[str, tuple[float, float, float]], measure: str, frame: Callable[[Axes], Any]) -> Picture:
+    """Draw (value, low, high) by name as dots with lines, the first in colour."""
 
     def paint(axes: Axes) -> None:
-        for height, (mean, low, high) in enumerate(drops.values()):
+        for height, (value, low, high) in enumerate(found.values()):
             colour = _BLUE if height == 0 else _GREY
             axes.plot([low, high], [height, height], color=colour, lw=3, solid_capstyle="round")
-            axes.plot(mean, height, "o", color=colour, ms=8)
-            axes.annotate(f"{mean:.3f}", (mean, height), (0, 7), textcoords="offset points", ha="center")
-        axes.axvline(0, color=_INK, lw=0.8)
-        axes.set_yticks(range(len(drops)), [short(name, 40) for name in drops])
-        axes.set_ylim(len(drops) - 0.5, -0.7)
+            axes.plot(value, height, "o", color=colour, ms=8)
+            axes.annotate(f"{value:.3f}", (value, height), (0, 7), textcoords="offset points", ha="center")
+        frame(axes)
+        axes.set_yticks(range(len(found)), [short(name, 40) for name in found])
+        axes.set_ylim(len(found) - 0.5, -0.7)
         axes.set_xlabel(measure)
         axes.tick_params(axis="y", length=0)
 
-    text = "; ".join(f"{name} {mean:.3f} ({low:.3f} to {high:.3f})" for name, (mean, low, high) in drops.items())
-    return _draw(paint, 0.9 + 0.45 * len(drops), f"{measure}: {text}.")
+    text = "; ".join(f"{name} {value:.3f} ({low:.3f} to {high:.3f})" for name, (value, low, high) in found.items())
+    return _draw(paint, 0.9 + 0.45 * len(found), f"{measure}: {text}.")
 
 
 def short(text: str, longest: int = 28) -> str:

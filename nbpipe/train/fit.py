@@ -1,259 +1,305 @@
-"""Trains the network: the untrained one first, then epochs until the validation part stops gaining, then once more.
+"""Trains a network: epochs on the training part until the validation part stops gaining, then what its family needs.
 
-Unusual: a step touches only the vectors of the words in its batch, so its cost does not grow with the vocabulary. Their
-rates lie between plain descent and Adagrad (Duchi et al. 2011): divided by the sum of squared gradients to the power of
-POWER, not 1/2, since Adagrad's large steps for rare words cost accuracy on small corpora. The loss is LinearSVC's: the
-squared hinge, each label against the rest; a temperature fitted on the validation part (Guo et al. 2017) turns margins
-into probabilities. The network that is kept learns from training and validation part, as the LinearSVC baseline does,
-for twice the epochs that were best, and is the mean over the last two thirds of them (Polyak and Juditsky 1992): on
-corpora of a hundred to a thousand documents that was worth one to four points of accuracy.
+Unusual: a bag is cheap, so the one that is kept learns anew from training and validation part together, as the
+LinearSVC baseline does; of the families that cost minutes or hours, the weights of the best epoch are kept. All of it
+can be stopped and goes on where it was, see rounds.py.
 """
 
+import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
+from nbpipe import __version__
 from nbpipe.config import Train
-from nbpipe.errors import WorkError
-from nbpipe.shown import Shown, Table
-from nbpipe.train.model import Bag, Classifier, batch, pick_device, score
+from nbpipe.errors import RequestError
+from nbpipe.run import Run
+from nbpipe.shown import Sentence, Shown, Table
+from nbpipe.stopping import Wish, stoppable
+from nbpipe.train.calibrate import fit_temperature, probabilities, threshold
+from nbpipe.train.checkpoint import NAME, Checkpoint
+from nbpipe.train.corpus import Documents
+from nbpipe.train.families import Family, Inputs, Task, family
+from nbpipe.train.labels import encoder_digest, labels_digest
+from nbpipe.train.model import Classifier, pick_device
+from nbpipe.train.rounds import Epoch, Keeper, Learner, Patience, Round, diverged, group
+from nbpipe.train.scores import confidence, decide
 from nbpipe.train.split import Parts
-from nbpipe.train.text import Bags, Counts, Vocabulary, count
+from nbpipe.train.tracking import Track, tracker
 
-RATE, POWER, HEAD_RATE = 0.5, 0.1, 0.003
-STEPS, LEAST_BATCH, MOST_BATCH = 20, 8, 512
-PATIENCE = 3
-AGAIN = 2  # times the best number of epochs
 _TRIAL = 4
-_SHARPNESS = (1.0, 6.0)  # of margins: from as they are to sure; a few validation documents must not decide beyond
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over the training part: mean loss, and loss and accuracy on the validation part after it."""
-
-    number: int
-    loss: float
-    validation_loss: float
-    validation_accuracy: float
+_IRRELEVANT = ("run", "device", "tracking", "target_accuracy")  # for what is learnt
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Start(Shown):
-    """What training starts from: the split, the words of all documents, and the vocabulary of the training part.
+    """What training starts from: the split, and all documents as the network reads them.
 
-    bags: every document's; seconds: of counting and weighing words; epoch_seconds: expected, per epoch.
+    vocabulary: of the training part; inputs: of every usable document; seconds: of making them; epoch_seconds:
+    expected.
     """
 
+    documents: Documents
     parts: Parts
     config: Train
     device: torch.device
-    counts: Counts
-    vocabulary: Vocabulary
-    bags: Bags
+    family: Family
+    vocabulary: Any
+    inputs: Inputs
     seconds: float
-    epoch_seconds: float = field(default=0.0)
+    epoch_seconds: float = 0.0
 
-    def network(self) -> Bag:
+    def network(self) -> nn.Module:
         """Return the untrained network of the config's seed, on the device."""
         return _network(self, self.vocabulary)
 
+    def learner(self, vocabulary: Any, inputs: Inputs) -> Learner:
+        """Return a learner with an untrained network that reads these inputs."""
+        parts, weights = self.parts, self.parts.weights(np.arange(len(self.parts.truth)), self.config.weighting)
+        task = Task(parts.truth, weights, parts.multi)
+        return self.family.learner(_network(self, vocabulary), vocabulary, inputs, task)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells this training from others, as JSON values: a checkpoint of another one is not its own."""
+        config = {name: value for name, value in self.config.shareable().items() if name not in _IRRELEVANT}
+        versions = {"nbpipe": __version__, "torch": torch.__version__}
+        made_from = {"labels": labels_digest(self.config), "encoder": encoder_digest(self.config)}
+        return {**versions, "config": config, "inputs": self.documents.inputs, **made_from}
+
     def shown(self) -> list[Table]:
         """What is to be trained, on what, and how long it may take."""
-        most = self.epoch_seconds * self.config.epochs * (1 + AGAIN)
+        most = self.epoch_seconds * self.config.epochs * (1 + self.family.again)
+        most_of = f"{self.config.epochs} epochs" + (", and as many again" if self.family.again else "")
         rows = [
             ("documents to learn from", len(self.parts.rows("train"))),
             ("words", len(self.vocabulary) - 1),
             ("device", self.device.type),
-            ("seconds to weigh the words, measured", self.seconds),
+            ("seconds to read the words, measured", self.seconds),
             ("seconds an epoch, expected", self.epoch_seconds),
-            (f"seconds at most, expected, for {self.config.epochs} epochs, and {AGAIN} times as many again", most),
+            (f"seconds at most, expected, for {most_of}", most),
         ]
         return [Table(["before training", ""], rows)]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Training(Shown):
-    """What training gave: the classifier that is kept, and the figures of every epoch that looked for its length."""
+    """What training gave: the classifier that is kept, and the figures of every epoch.
+
+    history: the epochs that looked for its length; again: the losses of those that then made it anew; curve: what was
+    tracked; temperature: what its logits were divided by; notes: what happened on the way.
+    """
 
     start: Start
     classifier: Classifier
     history: list[Epoch]
+    again: list[float]
+    curve: list[dict[str, Any]]
+    temperature: float
     seconds: float
+    notes: list[str]
 
     @property
     def best(self) -> Epoch:
-        """The epoch with the highest validation accuracy, of equal ones that with the lowest loss."""
-        return max(self.history, key=_merit)
+        """The best epoch, as its family has it."""
+        return self.start.family.patience.best(self.history)
+
+    @property
+    def losses(self) -> list[float]:
+        """The validation loss after each epoch of the search."""
+        return [epoch.validation_loss for epoch in self.history]
+
+    @property
+    def accuracies(self) -> list[float]:
+        """The validation accuracy after each epoch of the search."""
+        return [epoch.validation_accuracy for epoch in self.history]
 
     @property
     def expected(self) -> float:
-        """The seconds that this many epochs were expected to take: those shown, and twice the best number."""
-        return self.start.epoch_seconds * (len(self.history) + AGAIN * self.best.number)
+        """The seconds that this many epochs were expected to take: those shown, and those of the final round."""
+        return self.start.epoch_seconds * (len(self.history) + len(self.again))
 
-    def shown(self) -> list[Table]:
+    def shown(self) -> list[Table | Sentence]:
         """The epochs, with the seconds they took beside those expected."""
         rows = [(e.number, e.loss, e.validation_loss, e.validation_accuracy) for e in self.history]
+        then = f"; then {len(self.again)} on training and validation part" if self.again else ", whose weights are kept"
         caption = (
-            f"{len(rows)} of at most {self.start.config.epochs} epochs, the best is epoch {self.best.number}; then "
-            f"{AGAIN * self.best.number} on training and validation part. "
+            f"{len(rows)} of at most {self.start.config.epochs} epochs, the best is epoch {self.best.number}{then}. "
             f"Measured {self.seconds:.1f} s, expected {self.expected:.1f} s"
         )
-        return [Table(["epoch", "training loss", "validation loss", "validation accuracy"], rows, caption)]
+        columns = ["epoch", "training loss", "validation loss", "validation accuracy"]
+        return [Table(columns, rows, caption), *map(Sentence, self.notes)]
 
 
-def prepare(parts: Parts, config: Train) -> Start:
-    """Weigh the words of all documents by those of the training part, and try a few steps to tell the time.
+def prepare(documents: Documents, parts: Parts, config: Train) -> Start:
+    """Turn all documents into what the network reads, by the words of the training part, and try a few steps.
 
-    Raises RequestError for a device that is absent, WorkError where the training part holds no words.
+    Raises RequestError for a device or an encoder that is absent, WorkError where the training part holds no words.
     """
-    device, began = pick_device(config.device), time.perf_counter()
-    counts = count(parts.documents["text"])
-    vocabulary = Vocabulary.of(counts.take(parts.rows("train")))
-    if len(vocabulary) == 1:
-        raise WorkError("the documents to learn from hold no words, so there is nothing to tell labels by")
-    bags = vocabulary.weigh(counts)
-    start = Start(parts, config, device, counts, vocabulary, bags, time.perf_counter() - began)
-    return Start(parts, config, device, counts, vocabulary, bags, start.seconds, _trial(start))
+    chosen, began = family(config), time.perf_counter()
+    device = _device(config, chosen)
+    vocabulary = chosen.vocabulary(documents, parts.rows("train"))
+    inputs = chosen.inputs(vocabulary, documents)
+    start = Start(documents, parts, config, device, chosen, vocabulary, inputs, time.perf_counter() - began)
+    return replace(start, epoch_seconds=_trial(start))
+
+
+def _device(config: Train, chosen: Family) -> torch.device:
+    """Return the device to train on; networks that read windows keep means in 64 bits, which MPS has not."""
+    device = pick_device(config.device)
+    if device.type != "mps" or not chosen.most:
+        return device
+    if config.device == "mps":
+        raise RequestError(f"device = 'mps': cannot train model = {config.model!r}; accepted is 'cpu' or 'auto'")
+    return torch.device("cpu")
 
 
 def _trial(start: Start) -> float:
     """Return the seconds an epoch may take, from a few steps of a network that is thrown away."""
-    learner, rows = _Learner(start.network(), start.device), start.parts.rows("train")
-    size = batch_size(len(rows))
-    few = rows[: size * _TRIAL]
-    learner.epoch(start.bags.take(few), _targets(start, few), size)  # pays for what is loaded on first use
-    began = time.perf_counter()
-    learner.epoch(start.bags.take(few), _targets(start, few), size)
-    return (time.perf_counter() - began) / len(few) * len(rows)
+    learner, rows = start.learner(start.vocabulary, start.inputs), start.parts.rows("train")
+    batches = learner.plan(rows, np.random.default_rng(0))
+    tried = batches[:: -(-len(batches) // _TRIAL)]
+    for trial in (batches[:1], tried):  # the first pays for what is loaded on first use
+        began = time.perf_counter()
+        losses = [loss for loss, _ in learner.train(trial)]
+        losses[-1].item()  # waits for the device
+    return (time.perf_counter() - began) / len(tried) * len(batches)
 
 
-def batch_size(documents: int) -> int:
-    """Return how many documents make a step: about 20 steps an epoch, 8 to 512 documents each."""
-    return min(max(documents // STEPS, LEAST_BATCH), MOST_BATCH)
+def _network(start: Start, vocabulary: Any) -> nn.Module:
+    torch.manual_seed(start.config.seed)
+    return start.family.network(vocabulary, len(start.parts.labels)).to(start.device)
+
+
+class _Found:
+    """What training found so far: its epochs, the best one's validation logits, and its weights if they are kept."""
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
+        self.history, self.again = list[Epoch](), list[float]()
+        self.logits, self.weights = torch.zeros(0), dict[str, Tensor]()
+        self._began = time.perf_counter()
+
+    @property
+    def best(self) -> int:
+        return self.patience.best(self.history).number if self.history else 0
+
+    @property
+    def seconds(self) -> float:
+        """Of work on it, those of attempts that were cut short among them."""
+        return time.perf_counter() - self._began
+
+    def add(self, epoch: Epoch, logits: Tensor) -> None:
+        self.history.append(epoch)
+        if self.best == epoch.number:
+            self.logits = logits
+
+    def over(self, epochs: int) -> bool:
+        """Whether enough epochs were tried."""
+        return len(self.history) >= epochs or self.patience.over(self.history)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors = {"logits": self.logits} | {f"weights.{name}": value for name, value in self.weights.items()}
+        history = [vars(epoch) for epoch in self.history]
+        return tensors, {"history": history, "again": self.again, "seconds": self.seconds}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        self.history, self.again = [Epoch(**epoch) for epoch in facts["history"]], facts["again"]
+        self.logits, self.weights = tensors["logits"], group(tensors, "weights")
+        self._began = time.perf_counter() - facts["seconds"]
 
 
 def fit(start: Start) -> Training:
-    """Train until validation accuracy has not risen for 3 epochs; then anew, on training and validation part.
+    """Train until the validation part no longer gains, as long as the family has patience.
 
-    Of epochs with equal accuracy the lower loss is better. The second round has twice the best number of epochs; what
-    is kept is the mean of its weights over the last two thirds.
+    A bag then learns anew, on training and validation part, for as many epochs. What an earlier attempt kept is taken
+    up. Ctrl-C and SIGTERM end it when what is done has been kept (KeyboardInterrupt, StoppedError); WorkError where the
+    loss is no number.
     """
-    began = time.perf_counter()
-    history, sharpness = _search(start)
-    rows = start.parts.rows("train", "validation")
-    vocabulary = Vocabulary.of(start.counts.take(rows))
-    network = _network(start, vocabulary)
-    _learn(start, network, vocabulary.weigh(start.counts), rows, AGAIN * max(history, key=_merit).number)
+    config, run = start.config, Run(start.config.run)
+    with tracker(config.tracking, run.tracking, config.shareable()) as track, stoppable() as wish:
+        fitting = _Fitting(start, Checkpoint(run.model / NAME, start.identity), wish, track)
+        vocabulary, network = fitting.search()
+        if start.family.again:
+            vocabulary, network = fitting.final()
+    return _finished(fitting, vocabulary, network)
+
+
+class _Fitting:
+    """A training at work, and what an earlier attempt at it kept."""
+
+    def __init__(self, start: Start, checkpoint: Checkpoint, wish: Wish, track: Track) -> None:
+        self.start, self.track, self.found = start, track, _Found(start.family.patience)
+        self.keeper = Keeper(checkpoint, wish, self.found.state)
+        self.kept = checkpoint.load()
+        self.notes = list[str]()
+        if self.kept:
+            self.found.restore(*self.kept)
+            at = self.kept[1]["round"]
+            done = f"{at['done']} epochs and {at['step']} steps"
+            self.notes.append(f"Taken up from a checkpoint, after {done} of the {at['name']} round.")
+
+    def search(self) -> tuple[Any, nn.Module]:
+        """Train on the training part until the validation part stops gaining; return the best epoch's network."""
+        start, found, rows = self.start, self.found, self.start.parts.rows("validation")
+        truth, held = start.parts.truth[rows], start.inputs.take(rows)
+        learner = start.learner(start.vocabulary, start.inputs)
+        round_ = self._round("search", learner, start.parts.rows("train"))
+        while round_ and not found.over(start.config.epochs):
+            loss = round_.epoch(self.keeper.after_step)
+            network = learner.result()
+            logits = start.family.score(network, held, start.device)
+            right = (decide(probabilities(logits.numpy(), start.parts.multi), start.parts.multi) == truth).all(axis=1)
+            epoch = Epoch(round_.done, loss, learner.loss(logits, rows).item(), float(right.mean()))
+            if not math.isfinite(epoch.validation_loss):
+                raise diverged(f"the validation loss after epoch {epoch.number}")
+            found.add(epoch, logits)
+            if found.best == round_.done and not start.family.again:
+                found.weights = {name: value.clone() for name, value in network.state_dict().items()}
+            self.track(round_.done, found.history[-1].values)
+            self.keeper.after_step(round_)
+        learner.network.load_state_dict(found.weights or learner.network.state_dict())
+        return start.vocabulary, learner.network
+
+    def final(self) -> tuple[Any, nn.Module]:
+        """Train anew on training and validation part; return the mean of the weights over the last two thirds."""
+        start, found, keeper = self.start, self.found, self.keeper
+        rows = start.parts.rows("train", "validation")
+        vocabulary = start.family.vocabulary(start.documents, rows)
+        learner = start.learner(vocabulary, start.family.inputs(vocabulary, start.documents))
+
+        def note(round_: Round, loss: float) -> None:
+            found.again.append(loss)
+            self.track(len(found.history) + round_.done, {"loss": loss})
+            keeper.after_step(round_)
+
+        round_ = self._round("final", learner, rows) or Round("final", learner, rows, start.config.seed)
+        round_.epochs(len(found.history), note, after_step=keeper.after_step)
+        return vocabulary, learner.network
+
+    def _round(self, name: str, learner: Learner, rows: np.ndarray) -> Round | None:
+        """Return a round as it was kept, from its start where nothing was, None where it is over."""
+        round_ = Round(name, learner, rows, self.start.config.seed)
+        if self.kept and self.kept[1]["round"]["name"] == name:
+            round_.restore(*self.kept)
+        return round_ if not self.kept or self.kept[1]["round"]["name"] == name else None
+
+
+def _finished(fitting: _Fitting, vocabulary: Any, network: nn.Module) -> Training:
+    """Calibrate the network by the best epoch's answers to the validation part, and return what training gave."""
+    start, found = fitting.start, fitting.found
+    truth, multi = start.parts.truth[start.parts.rows("validation")], start.parts.multi
+    temperature = fit_temperature(found.logits.numpy(), truth, multi)
+    shares = probabilities(found.logits.numpy(), multi, temperature)
+    right = (decide(shares, multi) == truth).all(axis=1)
+    level = threshold(confidence(shares, multi), right, start.config.target_accuracy)
     with torch.no_grad():
         for parameter in network.output.parameters():
-            parameter.mul_(sharpness)
-    classifier = Classifier(network.eval(), vocabulary, start.parts.labels, start.device)
-    return Training(start, classifier, history, time.perf_counter() - began)
-
-
-def _search(start: Start) -> tuple[list[Epoch], float]:
-    """Train on the training part alone; return every epoch, and how much the best one's margins are to be sharpened."""
-    learner, rows = _Learner(start.network(), start.device), start.parts.rows("train")
-    held, validation = start.bags.take(start.parts.rows("validation")), start.parts.rows("validation")
-    targets, chance = _targets(start, validation), np.random.default_rng(start.config.seed)
-    history: list[Epoch] = []
-    best, margins = 0, torch.zeros(0)
-    for number in range(1, start.config.epochs + 1):
-        loss = _pass(learner, start, start.bags, rows[chance.permutation(len(rows))])
-        logits = score(learner.network, held, start.device)
-        accuracy = (logits.argmax(1) == targets).float().mean().item()
-        history.append(Epoch(number, loss, hinge(logits, targets).item(), accuracy))
-        if max(history, key=_merit) is history[-1]:
-            best, margins = number, logits
-        if number - best >= PATIENCE:
-            break
-    return history, _sharpness(margins, targets)
-
-
-def _learn(start: Start, network: Bag, bags: Bags, rows: np.ndarray, epochs: int) -> None:
-    """Train on these documents, and leave the mean of the weights over the last two thirds of the epochs."""
-    learner, chance = _Learner(network, start.device), np.random.default_rng(start.config.seed)
-    first = epochs // 3
-    sums = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
-    for number in range(epochs):
-        _pass(learner, start, bags, rows[chance.permutation(len(rows))])
-        for name, value in network.state_dict().items() if number >= first else ():
-            sums[name] += value
-    network.load_state_dict({name: value / (epochs - first) for name, value in sums.items()})
-
-
-def _merit(epoch: Epoch) -> tuple[float, float]:
-    return epoch.validation_accuracy, -epoch.validation_loss
-
-
-def _sharpness(margins: Tensor, targets: Tensor) -> float:
-    """Return the factor on the margins whose softmax gives the targets the highest likelihood."""
-    found = minimize_scalar(
-        lambda factor: functional.cross_entropy(margins * factor, targets).item(), bounds=_SHARPNESS, method="bounded"
-    )
-    return float(found.x)
-
-
-def hinge(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the squared hinge loss of logits [B, C], each label against the rest: mean over documents."""
-    signs = functional.one_hot(targets, logits.shape[1]) * 2 - 1
-    return (1 - signs * logits).clamp_min(0).square().sum(1).mean()
-
-
-def _network(start: Start, vocabulary: Vocabulary) -> Bag:
-    torch.manual_seed(start.config.seed)
-    return Bag(len(vocabulary), len(start.parts.labels)).to(start.device)
-
-
-def _targets(start: Start, rows: np.ndarray) -> Tensor:
-    return torch.from_numpy(start.parts.targets[rows])
-
-
-def _pass(learner: "_Learner", start: Start, bags: Bags, order: np.ndarray) -> float:
-    """Train on these documents once, in this order, and return the mean loss."""
-    return learner.epoch(bags.take(order), _targets(start, order), batch_size(len(order)))
-
-
-class _Learner:
-    """A network with the state of its optimizers."""
-
-    def __init__(self, network: Bag, device: torch.device) -> None:
-        self.network, self.device = network, device
-        self.squares = torch.zeros(network.embedding.num_embeddings, device=device)
-        self.adam = torch.optim.Adam([network.bias, *network.output.parameters()], HEAD_RATE)
-
-    def epoch(self, bags: Bags, targets: Tensor, size: int) -> float:
-        """Train on these documents once, in their order, and return the mean loss."""
-        self.network.train()
-        total = torch.zeros((), device=self.device)
-        for first in range(0, len(bags), size):
-            last = min(first + size, len(bags))
-            loss = self.step(batch(bags, first, last, self.device), targets[first:last].to(self.device))
-            total += loss * (last - first)
-        return total.item() / len(bags)
-
-    def step(self, inputs: tuple[Tensor, Tensor, Tensor], targets: Tensor) -> Tensor:
-        """Train on one batch and return its loss."""
-        words, weights, offsets = inputs
-        table = self.network.embedding.weight.detach()
-        rows, places = torch.unique(words, return_inverse=True)
-        vectors = table.index_select(0, rows).requires_grad_()
-        hidden = functional.embedding_bag(
-            places, vectors, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
-        )
-        loss = hinge(self.network.head(hidden), targets)
-        self.adam.zero_grad()
-        loss.backward()
-        self.adam.step()
-        gradient = vectors.grad * len(targets)
-        squares = self.squares.index_select(0, rows) + gradient.square().mean(1)
-        self.squares.index_copy_(0, rows, squares)
-        pace = -RATE * squares.clamp_min(1e-20).pow(-POWER)
-        table.index_add_(0, rows, gradient * pace[:, None])
-        return loss.detach()
+            parameter.div_(temperature)
+    classifier = Classifier(network.eval(), vocabulary, start.parts.labels, start.device, start.family, multi, level)
+    curve = fitting.track.lines
+    return Training(start, classifier, found.history, found.again, curve, temperature, found.seconds, fitting.notes)

@@ -5,6 +5,7 @@ Unusual: everything that is wrong is named at once, so that ten machines need no
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -16,6 +17,7 @@ from nbpipe.run import Run, shard_numbers
 
 _AGREED = ("num_shards", "parser")
 _LISTED = 20
+_PIECE = 16_000_000  # bytes of text
 
 
 def check_shards(run: Run) -> list[Receipt]:
@@ -60,6 +62,11 @@ def _plan(run: Run) -> dict[str, Any]:
     raise WorkError("plan.json: damaged; restore it, or start a new run folder")
 
 
+def planned_paths(run: Run) -> pl.Series:
+    """Return the path of every document of the plan."""
+    return pl.Series("path", [document["path"] for document in _plan(run)["documents"]], dtype=pl.String)
+
+
 def _strangers(run: Run, num_shards: int) -> list[str]:
     """Name the shard folders of another number of shards."""
     found = sorted(path.name for path in (run.folder / "shards").glob("*") if path.is_dir())
@@ -90,23 +97,36 @@ def _split_votes(receipts: list[Receipt]) -> list[str]:
     return lines
 
 
-def load_texts(receipts: list[Receipt]) -> pl.DataFrame:
-    """Return every document of these shards, sorted by path: path, status, and text, its pages joined by line breaks.
+def stream_texts(receipts: list[Receipt]) -> Iterator[pl.DataFrame]:
+    """Yield every document of these shards: path, status, and text, its pages joined by line breaks.
 
-    Raises WorkError where there are none, or one stands in two shards.
+    A table holds whole parts, about 16 MB of text, so that memory does not grow with the corpus.
     """
-    parts = list(_parts(receipts))
-    if not parts:
-        raise WorkError("preprocess: the shards hold no documents; run preprocess on a folder that has some")
-    documents = pl.concat(parts).sort("path")
-    twice = documents.filter(pl.col("path").is_duplicated())["path"].unique().sort()
-    if len(twice):
-        raise WorkError(f"preprocess: {len(twice):,} documents stand in two shards, such as {twice[0]!r}; run it again")
-    return documents
+    held, size = list[pl.DataFrame](), 0
+    for part in _parts(receipts):
+        held.append(part)
+        size += part["text"].str.len_bytes().sum()
+        if size >= _PIECE:
+            yield pl.concat(held)
+            held, size = [], 0
+    if held:
+        yield pl.concat(held)
 
 
 def _parts(receipts: list[Receipt]) -> Iterator[pl.DataFrame]:
-    for receipt in receipts:
-        for name in sorted(name for name in receipt.facts["files"] if name.startswith("part-")):
-            part = pl.from_arrow(read_table(receipt.folder / name, PART))
-            yield part.select("path", "status", text=pl.col("pages").list.join("\n"))
+    for file in _files(receipts):
+        part = pl.from_arrow(read_table(file, PART))
+        yield part.select("path", "status", text=pl.col("pages").list.join("\n"))
+
+
+def _files(receipts: list[Receipt]) -> list[Path]:
+    """Return the parts of these shards, in order."""
+    named = ((receipt, sorted(receipt.facts["files"])) for receipt in receipts)
+    return [receipt.folder / name for receipt, names in named for name in names if name.startswith("part-")]
+
+
+def read_pages(receipts: list[Receipt], paths: pl.Series) -> pl.DataFrame:
+    """Return path, pages and text of these documents, in the order of the shards, holding one part at a time."""
+    parts = (pl.from_arrow(read_table(file, PART)) for file in _files(receipts))
+    found = [part.filter(pl.col("path").is_in(paths.implode())) for part in parts]
+    return pl.concat(found).select("path", "pages", text=pl.col("pages").list.join("\n"))

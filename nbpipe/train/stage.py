@@ -1,127 +1,106 @@
-"""The train stage as the notebook runs it: what is read first, and what is written last.
+"""What the train stage leaves behind: the model folder, with all that was measured, and its receipt.
 
 Unusual: writing begins by taking the old receipt away, so a model folder that was left half-written is never trusted.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from nbpipe.audit import RECEIPT, Receipt, Stamp, as_json, write_receipt
-from nbpipe.config import Train
-from nbpipe.errors import WorkError
 from nbpipe.records import write_table
 from nbpipe.run import Run, sweep, write
-from nbpipe.shown import Shown, Table
 from nbpipe.train.card import model_card
+from nbpipe.train.checkpoint import NAME
+from nbpipe.train.corpus import Documents
 from nbpipe.train.evaluate import Evaluation
-from nbpipe.train.labels import csv_labels, folder_labels, labels_digest
-from nbpipe.train.shards import check_shards, load_texts
-
-_SHOWN = 60
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Documents(Shown):
-    """Every document of the run. table: columns path, status, text, label (null = unlabelled), sorted by path.
-
-    inputs: the digest of each shard's receipt, by the shard's name.
-    """
-
-    table: pl.DataFrame
-    inputs: dict[str, str]
-
-    @cached_property
-    def usable(self) -> pl.DataFrame:
-        """The documents that became text: path, text, label."""
-        return self.table.filter(pl.col("status") == "ok").select("path", "text", "label")
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many documents there are, are usable, and of these are labelled and unlabelled."""
-        unlabelled = self.usable["label"].null_count()
-        usable = len(self.usable)
-        return {
-            "documents": len(self.table),
-            "usable": usable,
-            "labelled": usable - unlabelled,
-            "unlabelled": unlabelled,
-        }
-
-    def shown(self) -> list[Table]:
-        """The counts, and the usable documents of each label."""
-        found = self.usable["label"].drop_nulls().value_counts().sort("label")
-        rows = [*self.counts.items(), *((f"label {label}", count) for label, count in found.head(_SHOWN).iter_rows())]
-        hidden = [(f"... {len(found) - _SHOWN:,} more labels", "")] if len(found) > _SHOWN else []
-        return [Table(["documents", "number"], [*rows, *hidden])]
+from nbpipe.train.families import VOCABULARY
+from nbpipe.train.labels import encoder_digest, labels_digest
+from nbpipe.train.pretrained import ENCODER
+from nbpipe.train.scores import decide, joined
+from nbpipe.train.second import Second
+from nbpipe.train.tracking import CURVES
+from nbpipe.train.worth import Worth
 
 
-def read_documents(config: Train) -> Documents:
-    """Read every document of the run through its shards' receipts, and label it by its folder or by the CSV file.
-
-    Raises WorkError where the shards break the contracts or hold no text, RequestError where the labels are wrong.
-    """
-    receipts = check_shards(Run(config.run))
-    table = load_texts(receipts)
-    labels = csv_labels(config.labels, table["path"]) if config.labels else folder_labels(table["path"])
-    documents = Documents(
-        table.with_columns(label=labels), {receipt.folder.name: receipt.digest for receipt in receipts}
-    )
-    if documents.usable.is_empty():
-        raise WorkError(f"none of {len(table):,} documents became text, so there is nothing to learn from")
-    return documents
-
-
-def metrics(evaluation: Evaluation) -> dict[str, Any]:
+def metrics(evaluation: Evaluation, second: Second, worth: Worth) -> dict[str, Any]:
     """Return what metrics.json says."""
     training, parts, baselines = evaluation.training, evaluation.parts, evaluation.baselines
-    best = training.best
+    best, start = training.best, training.start
     return {
         "test": evaluation.test.facts(),
         "baselines": {"majority": baselines.majority.facts(), "linear_svc": baselines.linear_svc.facts()},
         "untrained": evaluation.untrained.facts(),
         "validation": {"accuracy": best.validation_accuracy, "loss": best.validation_loss},
-        "per_class": evaluation.by_label,
+        "intervals": evaluation.bootstrap.facts(),
+        "difference": evaluation.difference.text,
+        "calibration": evaluation.calibration.facts(),
+        "coverage": evaluation.coverage.facts(),
+        "label_errors": second.mislabelled.facts(),
+        "growth": second.growth.facts(),
+        "per_class": evaluation.test.by_label(evaluation.labels),
         "verdict": evaluation.verdict.text,
-        "documents": {**parts.counts, "copies": parts.copies, "set_aside": parts.set_aside},
-        "epochs": {"run": len(training.history), "best": best.number},
+        "documents": {
+            **parts.counts,
+            "copies": parts.copies,
+            "near_copies": parts.near,
+            "set_aside": parts.set_aside,
+            "merged": parts.merged,
+        },
+        "epochs": {"run": len(training.history), "best": best.number, "again": len(training.again)},
         "seconds": {
-            "vectorize": training.start.seconds,
+            "vectorize": start.seconds,
             "fit": training.seconds,
             "fit_expected": training.expected,
             "linear_svc": baselines.linear_svc.seconds,
         },
+        "devices": worth.facts(),
+        "advice": worth.advice.text,
     }
 
 
-def save(documents: Documents, evaluation: Evaluation, stamp: Stamp) -> Receipt:
+def save(evaluation: Evaluation, second: Second, worth: Worth, stamp: Stamp) -> Receipt:
     """Write the model folder, its receipt last, and return the receipt."""
-    training = evaluation.training
-    folder = Run(training.start.config.run).model
+    training, start = evaluation.training, evaluation.training.start
+    folder, figures = Run(start.config.run).model, metrics(evaluation, second, worth)
     folder.mkdir(parents=True, exist_ok=True)
+    _clear(folder)
+    training.classifier.save(folder)
+    write(folder / "metrics.json", as_json(figures))
+    write(folder / "README.md", _card(evaluation, figures).encode())
+    write(folder / CURVES, "".join(json.dumps(line) + "\n" for line in training.curve).encode())
+    write_table(folder / "documents.parquet", _listing(start.documents, evaluation).to_arrow())
+    spent = {"predicted_seconds": training.expected, "seconds": training.seconds, "device": start.device.type}
+    facts = {"labels": labels_digest(start.config), "encoder": encoder_digest(start.config), "cost": spent}
+    facts |= {"documents": figures["documents"]}
+    receipt = write_receipt(folder, "train", stamp, inputs=start.documents.inputs, **facts)
+    (folder / NAME).unlink(missing_ok=True)
+    return receipt
+
+
+def _clear(folder: Path) -> None:
+    """Take the old receipt away, then drafts, and what a model of another family would leave beside the new one."""
     (folder / RECEIPT).unlink(missing_ok=True)
     sweep(folder)
-    figures, classifier = metrics(evaluation), training.classifier
-    classifier.save(folder)
-    write(folder / "metrics.json", as_json(figures))
-    sizes = {"words": len(classifier.vocabulary) - 1, "labels": len(classifier.labels)}
-    write(folder / "README.md", model_card(figures, sizes).encode())
-    write_table(folder / "documents.parquet", _listing(documents, evaluation).to_arrow())
-    spent = {"predicted_seconds": training.expected, "seconds": training.seconds, "device": training.start.device.type}
-    facts = {"labels": labels_digest(training.start.config), "documents": figures["documents"], "cost": spent}
-    return write_receipt(folder, "train", stamp, inputs=documents.inputs, **facts)
+    (folder / VOCABULARY).unlink(missing_ok=True)
+    shutil.rmtree(folder / ENCODER, ignore_errors=True)
+
+
+def _card(evaluation: Evaluation, figures: dict[str, Any]) -> str:
+    classifier = evaluation.training.classifier
+    sizes = {"family": classifier.family.name, "multi": classifier.multi, **classifier.facts}
+    return model_card(figures, sizes)
 
 
 def _listing(documents: Documents, evaluation: Evaluation) -> pl.DataFrame:
     """Return every document of the run with its label, part, and what the model says: columns of documents.parquet."""
-    best = evaluation.probabilities.argmax(axis=1)
-    labels = np.array(evaluation.labels, dtype=object)
+    predicted = decide(evaluation.probabilities, evaluation.parts.multi)
     found = evaluation.parts.documents.select("path", "label", "part").with_columns(
-        predicted=pl.Series(labels[best].tolist(), dtype=pl.String),
-        probability=pl.Series(evaluation.probabilities.max(axis=1), dtype=pl.Float32),
+        predicted=pl.Series([joined(row, evaluation.labels) for row in predicted], dtype=pl.String),
+        probability=pl.Series(evaluation.confidence, dtype=pl.Float32),
     )
     rows = documents.table.select("path").join(found, on="path", how="left", maintain_order="left")
     return rows.with_columns(pl.col("part").fill_null("unusable"))

@@ -1,55 +1,44 @@
 """From text to weighted words: one rule for what a word is, and TF-IDF weights, all of it compiled.
 
-Unusual: words are cut from the text as it stands and lower-cased afterwards, so `spans` can say where on a page each
-word of the model lies. A corpus is cut once (`count`); the words of any subset of it are then picked by number.
+Unusual: a corpus is a stream of pieces that several threads cut and count at once; the result is the same whatever
+the pieces. It is cut once (`count_parts`); the words of any subset of it are then picked by number. `spans` cuts a page
+as it stands and lower-cases afterwards, so it can say where on the page each word of the model lies.
 """
 
 import json
-from dataclasses import dataclass
-from functools import cached_property
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from nbpipe.audit import as_json
 from nbpipe.errors import WorkError
 from nbpipe.run import write
+from nbpipe.train.pairs import with_pairs
+from nbpipe.train.words import RULE, Counts, Tokens, agree, cut, entries_of, join, owners, positions, starts
 
-RULE = r"[\p{L}\p{M}\p{N}_]{2,}"
-LEAST = 1
 MOST = 200_000
+_PIECE = 4 << 20  # bytes of text
+_BLOCK = 1 << 20  # entries
+_LOOSE = 1 << 20  # words of pieces that may wait for a common list
+_MOST_WORKERS = 8
 
-
-@dataclass(frozen=True)
-class Counts:
-    """How often each document holds each word.
-
-    words: the distinct words, sorted; columns: int64 [E], positions in `words`, ascending within a document;
-    times: int64 [E]; offsets: int64 [N + 1], where each document's entries start.
-    """
-
-    words: pl.Series
-    columns: np.ndarray
-    times: np.ndarray
-    offsets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def take(self, documents: np.ndarray) -> Self:
-        """Return the counts of these documents (int [M]), in this order."""
-        entries, offsets = _entries(self.offsets, documents)
-        return type(self)(self.words, self.columns[entries], self.times[entries], offsets)
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
 class Bags:
     """Documents as bags of weighted words.
 
-    words: int64 [E], rows of the vocabulary, unique within a document; weights: float32 [E], each document's of length
+    words: int32 [E], rows of the vocabulary, unique within a document; weights: float32 [E], each document's of length
     1; offsets: int64 [N + 1]. A document without known words is an empty bag.
     """
 
@@ -62,49 +51,83 @@ class Bags:
 
     def take(self, documents: np.ndarray) -> Self:
         """Return the bags of these documents (int [M]), in this order."""
-        entries, offsets = _entries(self.offsets, documents)
+        entries, offsets = entries_of(self.offsets, documents)
         return type(self)(self.words[entries], self.weights[entries], offsets)
-
-
-def _entries(offsets: np.ndarray, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions of these documents' entries, and where each document starts among them."""
-    lengths = np.diff(offsets)[documents]
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    return np.arange(starts[-1]) + np.repeat(offsets[documents] - starts[:-1], lengths), starts
 
 
 def count(texts: pl.Series) -> Counts:
     """Cut texts into words and count them; a null text has none."""
-    found = texts.cast(pl.String).fill_null("").str.extract_all(RULE)
-    lengths = found.list.len().to_numpy()
-    coded = pa.chunked_array([found.explode().drop_nulls().to_arrow()]).combine_chunks().dictionary_encode()
-    lowered = pl.Series(coded.dictionary, dtype=pl.String).str.to_lowercase()
-    words = lowered.unique().sort()
-    column = _positions(lowered, words)[coded.indices.to_numpy()]
-    keys = pl.Series(np.repeat(np.arange(len(texts)), lengths) * max(len(words), 1) + column)
-    entries = keys.sort().rle().struct
-    document, column = np.divmod(entries.field("value").to_numpy(), max(len(words), 1))
-    offsets = np.searchsorted(document, np.arange(len(texts) + 1))
-    return Counts(words, column, entries.field("len").to_numpy().astype(np.int64), offsets)
+    return count_parts([texts])
 
 
-def _positions(wanted: pl.Series, words: pl.Series) -> np.ndarray:
-    """Return where each wanted word stands in `words`, -1 where it does not."""
-    table = pl.DataFrame({"word": words, "row": pl.arange(len(words), dtype=pl.Int64, eager=True)})
-    wanted = pl.DataFrame({"word": wanted})
-    joined = wanted.join(table, on="word", how="left", maintain_order="left")
-    return joined["row"].fill_null(-1).to_numpy()
+def count_parts(parts: Iterable[pl.Series], order: bool = False, bigrams: bool = False) -> Counts:
+    """Count the words of texts that come in parts; the result is the same however they are cut into parts.
+
+    order: return the words in reading order, too, as `sequence`. bigrams: count pairs of neighbouring words as words of
+    their own, those that stand in two documents at least. Beside the result, a few pieces of 4 MB lie in memory.
+    """
+    found, loose = [cut(pl.Series([], dtype=pl.String), order or bigrams)], 0
+    workers = min(pl.thread_pool_size(), _MOST_WORKERS)
+    for counts in ahead(partial(cut, order=order or bigrams), _pieces(parts), workers):
+        found.append(counts)
+        loose += len(counts.words)
+        if loose > _LOOSE + 2 * len(found[0].words):
+            agree(found)
+            loose = 0
+    counts = join(found)
+    if bigrams:
+        counts = with_pairs(counts)
+    return counts if order else replace(counts, sequence=None)
 
 
-def spans(page: str) -> list[tuple[int, int, str]]:
-    """Return (start, end, word) of every word of a page, in order; offsets count Python characters."""
+def _pieces(parts: Iterable[pl.Series]) -> Iterator[pl.Series]:
+    """Yield the parts, those larger than a piece in pieces; a document is never cut."""
+    for part in parts:
+        ends = part.cast(pl.String).str.len_bytes().fill_null(0).cum_sum().to_numpy()
+        cuts = np.flatnonzero(np.diff(ends // _PIECE, prepend=0)) + 1
+        for start, stop in pairwise([0, *cuts.tolist(), len(part)]):
+            yield part[start:stop]
+
+
+def ahead(work: Callable[[Item], Made], items: Iterator[Item], workers: int) -> Iterator[Made]:
+    """Yield what the work makes of each item, in their order, as many items ahead in threads as there are workers."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = deque(pool.submit(work, item) for item in islice(items, workers + 1))
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(pool.submit(work, item) for item in islice(items, 1))
+            yield done
+
+
+def spans(page: str, bigrams: bool = False) -> list[tuple[int, int, str]]:
+    """Return (start, end, word) of every word of a page, in order; offsets count Python characters.
+
+    bigrams: also of every pair of neighbouring words, from the start of the first to the end of the second.
+    """
     found = pl.Series([page], dtype=pl.String).str.extract_all(RULE).explode().drop_nulls()
     places, end = [], 0
     for written, word in zip(found, found.str.to_lowercase(), strict=True):
         start = page.index(written, end)  # what lies between words holds no word, so the next hit is the word itself
         end = start + len(written)
         places.append((start, end, word))
-    return places
+    pairs = [(one[0], two[1], f"{one[2]} {two[2]}") for one, two in pairwise(places)] if bigrams else []
+    return sorted(places + pairs)
+
+
+def _blocks(offsets: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield ranges of documents, each with not many more than _BLOCK entries."""
+    cuts = np.flatnonzero(np.diff(offsets // _BLOCK)).tolist()
+    yield from pairwise(dict.fromkeys([0, *cuts, len(offsets) - 1]))
+
+
+def _frequency(counts: Counts, taken: np.ndarray) -> np.ndarray:
+    """Return in how many of the taken documents (bool [N]) each word stands: int64 [V]."""
+    frequency = np.zeros(len(counts.words), np.int64)
+    for start, stop in _blocks(counts.offsets):
+        columns = counts.columns[counts.offsets[start] : counts.offsets[stop]]
+        columns = columns[np.repeat(taken[start:stop], np.diff(counts.offsets[start : stop + 1]))]
+        frequency += np.bincount(columns, minlength=len(frequency))
+    return frequency
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,18 +142,24 @@ class Vocabulary:
     documents: int
 
     @classmethod
-    def fit(cls, texts: pl.Series, least: int = LEAST, most: int = MOST) -> Self:
-        """Return the vocabulary of texts: words of at least `least` documents, the `most` most frequent of them."""
-        return cls.of(count(texts), least, most)
+    def fit(cls, texts: pl.Series) -> Self:
+        """Return the vocabulary of texts."""
+        return cls.of(count(texts))
 
     @classmethod
-    def of(cls, counts: Counts, least: int = LEAST, most: int = MOST) -> Self:
-        """Return the vocabulary of documents that are counted already."""
-        frequency = np.bincount(counts.columns, minlength=len(counts.words))
-        kept = np.flatnonzero(frequency >= min(least, max(len(counts), 1)))
+    def of(cls, counts: Counts, documents: np.ndarray | None = None, least: int = 1, most: int = MOST) -> Self:
+        """Return the `most` most frequent words of these documents (int [M], distinct; all without it).
+
+        A word must stand in `least` of them, a pair in two.
+        """
+        taken = np.ones(len(counts), bool) if documents is None else np.zeros(len(counts), bool)
+        taken[documents] = True
+        frequency = _frequency(counts, taken)
+        pair = counts.words.str.contains(" ", literal=True).to_numpy()
+        kept = np.flatnonzero(frequency >= np.where(pair, max(least, 2), least))
         if len(kept) > most:
             kept = np.sort(kept[np.argsort(-frequency[kept], kind="stable")[:most]])
-        return cls(["", *counts.words.gather(kept)], [0, *frequency[kept].tolist()], len(counts))
+        return cls(["", *counts.words.gather(kept)], [0, *frequency[kept].tolist()], int(taken.sum()))
 
     def __len__(self) -> int:
         return len(self.words)
@@ -150,20 +179,53 @@ class Vocabulary:
         """The row of each word."""
         return {word: row for row, word in enumerate(self.words)}
 
+    @cached_property
+    def pairs(self) -> pl.Series:
+        """The words that are pairs of words."""
+        words = pl.Series(self.words, dtype=pl.String)
+        return words.filter(words.str.contains(" ", literal=True))
+
+    @property
+    def bigrams(self) -> bool:
+        """Whether pairs of words are words here."""
+        return len(self.pairs) > 0
+
+    def count(self, parts: Iterable[pl.Series], order: bool = False) -> Counts:
+        """Count the words of texts that come in parts, and those pairs that are known here."""
+        counts = count_parts(parts, order or self.bigrams)
+        if self.bigrams:
+            counts = with_pairs(counts, self.pairs)
+        return counts if order else replace(counts, sequence=None)
+
     def bags(self, texts: pl.Series) -> Bags:
         """Return the weighted words of texts."""
-        return self.weigh(count(texts))
+        return self.weigh(self.count([texts]))
+
+    def tokens(self, counts: Counts) -> Tokens:
+        """Return the known words of documents in reading order, as rows; the counts must hold the sequence."""
+        rows = self._rows(counts.words)
+        return counts.sequence.mapped(np.where(rows > 0, rows, -1))
 
     def weigh(self, counts: Counts) -> Bags:
         """Return the weighted words of documents that are counted already: (1 + ln times) * idf, scaled to length 1."""
-        rows = _positions(counts.words, pl.Series(self.words, dtype=pl.String))[counts.columns]
-        known = rows > 0
-        offsets = np.concatenate([[0], np.cumsum(known)])[counts.offsets]
-        rows = rows[known]
-        weights = (1 + np.log(counts.times[known])) * self.idf[rows]
-        documents = np.repeat(np.arange(len(counts)), np.diff(offsets))
-        length = np.sqrt(np.bincount(documents, weights**2, minlength=len(counts)))
-        return Bags(rows, (weights / length[documents]).astype(np.float32), offsets)
+        table, whole = self._rows(counts.words), len(counts.columns)
+        words, weights, lengths = np.empty(whole, np.int32), np.empty(whole, np.float32), np.zeros(len(counts), int)
+        end = 0
+        for start, stop in _blocks(counts.offsets):
+            entries = slice(counts.offsets[start], counts.offsets[stop])
+            rows = table[counts.columns[entries]]
+            known = rows > 0
+            documents = owners(counts.offsets[start : stop + 1])[known]
+            weight = (1 + np.log(counts.times[entries][known].astype(np.float32))) * self.idf[rows[known]]
+            length = np.sqrt(np.bincount(documents, weight**2, minlength=stop - start))
+            place, end = end, end + len(documents)
+            words[place:end], weights[place:end] = rows[known], weight / length[documents]
+            lengths[start:stop] = np.bincount(documents, minlength=stop - start)
+        return Bags(words[:end], weights[:end], starts(lengths))
+
+    def _rows(self, words: pl.Series) -> np.ndarray:
+        """Return the row of each of these words, -1 for unknown ones."""
+        return positions(words, pl.Series(self.words, dtype=pl.String))
 
     def save(self, path: Path) -> None:
         """Write the vocabulary as JSON."""

@@ -9,19 +9,21 @@ import sys
 
 from nbpipe.config import Train
 from nbpipe.errors import NbpipeError
-from nbpipe.train.evaluate import evaluate, fit_baselines, untrained
+from nbpipe.train.baselines import fit_baselines
+from nbpipe.train.corpus import read_documents
+from nbpipe.train.evaluate import evaluate, untrained
 from nbpipe.train.fit import fit, prepare
 from nbpipe.train.split import split
-from nbpipe.train.stage import read_documents
 
 
 def scores(run: str, labels: str | None, seeds: int) -> list[tuple[float, float, float]]:
     """Return test accuracy of bag and of LinearSVC, and the seconds of training bag, per seed."""
-    usable = read_documents(Train(run=run, labels=labels)).usable
+    documents = read_documents(Train(run=run, labels=labels))
     found = []
     for seed in range(seeds):
-        parts = split(usable, seed)
-        baselines, start = fit_baselines(parts), prepare(parts, Train(run=run, seed=seed))
+        config = Train(run=run, labels=labels, seed=seed)
+        parts = split(documents.usable, seed)
+        baselines, start = fit_baselines(documents, parts, config), prepare(documents, parts, config)
         evaluation = evaluate(fit(start), baselines, untrained(start))
         found.append((evaluation.test.accuracy, baselines.linear_svc.accuracy, evaluation.test.seconds))
     return found

@@ -14,7 +14,8 @@ from nbpipe.config import Explain, Preprocess, Train
 from nbpipe.preprocess.plan import Plan
 from nbpipe.records import LEDGER, PART, write_table
 from nbpipe.run import Run, write
-from nbpipe.train.model import Bag, Classifier
+from nbpipe.train.bag import Bag
+from nbpipe.train.model import Classifier
 from nbpipe.train.text import Vocabulary
 
 DECISIVE = {"astronomy": "télescope", "cooking": "oven", "sailing": "mast"}

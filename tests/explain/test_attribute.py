@@ -1,5 +1,6 @@
 """Attributions find what moves the score, add up to it, and stand where their words stand."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 from captum.attr import IntegratedGradients
 
 from nbpipe.explain import attribute
-from nbpipe.explain.attribute import Attributions, integrated_gradients, locate
+from nbpipe.explain.attribute import Attributions, Occurrences, integrated_gradients, locate
+from nbpipe.train.bag import Bag
 from nbpipe.train.model import Classifier
-from nbpipe.train.text import Bags
+from nbpipe.train.pairs import with_pairs
+from nbpipe.train.text import Bags, Vocabulary, count_parts
 
 Explain = Callable[[Classifier], Attributions]
 
@@ -117,7 +120,7 @@ def test_no_documents_give_nothing(wise: Classifier) -> None:
 
 def test_places_point_to_their_words(wise: Classifier, explain: Explain, corpus: pl.DataFrame) -> None:
     pages = corpus["pages"].to_list()
-    places = locate(explain(wise), pages, wise.vocabulary.index)
+    places = locate(explain(wise), pages, wise.vocabulary)
     for number in range(len(pages)):
         mine = places.of(number)
         cut = [pages[number][p][s:e].lower() for p, s, e in zip(mine.page, mine.start, mine.end, strict=True)]
@@ -129,10 +132,54 @@ def test_a_word_shares_its_attribution_equally_among_its_places(wise: Classifier
     pages = [["Oven, oven", "unheard mast"], ["mast"], ["OVEN"]]
     bags = wise.vocabulary.bags(pl.Series(["\n".join(document) for document in pages]))
     found = integrated_gradients(wise.network, bags, np.array([1, 2, 1]))
-    places = locate(found, pages, wise.vocabulary.index)
+    places = locate(found, pages, wise.vocabulary)
     value = dict(zip(bags.words[:2], found.values[:2], strict=True))
     oven, mast = wise.vocabulary.index["oven"], wise.vocabulary.index["mast"]
     assert places.row.tolist() == [oven, oven, mast, mast, oven]
     assert places.attribution[:3] == pytest.approx([value[oven] / 2, value[oven] / 2, value[mast]])
     assert places.attribution[3:] == pytest.approx(found.values[2:])
     assert places.offsets.tolist() == [0, 3, 4, 5]
+
+
+@pytest.fixture
+def paired(corpus: pl.DataFrame) -> Classifier:
+    """A classifier of the corpus that also knows pairs of words."""
+    torch.manual_seed(3)
+    vocabulary = Vocabulary.of(with_pairs(count_parts([corpus["text"]], order=True)))
+    network = Bag(len(vocabulary), 3, width=24).eval()
+    with torch.no_grad():
+        network.embedding.weight.normal_(0, 1)
+    return Classifier(network, vocabulary, ["astronomy", "cooking", "sailing"], torch.device("cpu"))
+
+
+def test_pairs_of_words_stand_where_both_words_do(paired: Classifier, corpus: pl.DataFrame) -> None:
+    words, pages = paired.vocabulary.words, corpus["pages"].to_list()
+    bags = paired.vocabulary.bags(corpus["text"])
+    places = locate(integrated_gradients(paired.network, bags, np.zeros(30, int)), pages, paired.vocabulary)
+    texts = [re.sub(r"\W+", " ", pages[0][p][s:e].lower()) for p, s, e in _spans(places.of(0))]
+    found = [words[row] for row in places.of(0).row]
+    assert any(" " in word for word in found)
+    assert all(text in (word, word.split(" ")[0]) for text, word in zip(texts, found, strict=True))
+
+
+def test_a_pair_over_the_end_of_a_page_stands_where_its_first_word_does(paired: Classifier) -> None:
+    pair = next(word for word in paired.vocabulary.words if " " in word)
+    first, second = pair.split(" ")
+    pages = [[f"x {first.upper()}.", "- 7", f"{second} {first}"]]
+    bags = paired.vocabulary.bags(pl.Series(["\n".join(pages[0])]))
+    places = locate(integrated_gradients(paired.network, bags, np.zeros(1, int)), pages, paired.vocabulary)
+    row = places.row.tolist().index(paired.vocabulary.index[pair])
+    assert (places.page[row], places.start[row], places.end[row]) == (0, 2, 2 + len(first))
+
+
+def test_attributions_of_all_places_add_up_to_the_score(paired: Classifier, corpus: pl.DataFrame) -> None:
+    bags = paired.vocabulary.bags(corpus["text"])
+    found = integrated_gradients(paired.network, bags, np.zeros(30, int))
+    places = locate(found, corpus["pages"].to_list(), paired.vocabulary)
+    sums = [places.of(number).attribution.sum() for number in range(30)]
+    assert sums == pytest.approx(np.add.reduceat(found.values, found.bags.offsets[:-1]), abs=1e-4)
+    assert sums == pytest.approx(found.differences, abs=0.02 * float(np.abs(found.differences).max()))
+
+
+def _spans(places: Occurrences) -> list[tuple[int, int, int]]:
+    return list(zip(places.page, places.start, places.end, strict=True))

@@ -16,7 +16,8 @@ from nbpipe.explain.faithfulness import (
     shuffled,
     strongest,
 )
-from nbpipe.train.model import Bag, Classifier
+from nbpipe.train.bag import Bag
+from nbpipe.train.model import Classifier
 
 
 @pytest.fixture

@@ -19,12 +19,14 @@ ATTACKS = [
 ]
 
 
-def show(pages: list[str], values: dict[str, float], top: int = 10, title: str = "a.txt") -> Highlight:
+def show(
+    pages: list[str], values: dict[str, float], top: int = 10, title: str = "a.txt", bigrams: bool = False
+) -> Highlight:
     vocabulary = ["", *values]
     places = [
         (number, start, end, vocabulary.index(word), values[word])
         for number, page in enumerate(pages)
-        for start, end, word in spans(page)
+        for start, end, word in spans(page, bigrams)
         if word in values
     ]
     columns = zip(*places, strict=True) if places else [()] * 5
@@ -126,3 +128,13 @@ def test_a_document_without_known_words_says_so() -> None:
     shown = show([""], {})
     assert "Strongest 0 of 0 different words: none." in repr(shown)
     assert "none" in shown._repr_html_()
+
+
+def test_where_a_pair_and_its_words_overlap_the_strongest_is_coloured_and_no_text_twice() -> None:
+    page = "the wind sail harbour"
+    pair = show([page], {"wind": 0.4, "sail": 0.3, "wind sail": 0.5}, bigrams=True)
+    word = show([page], {"wind": 0.5, "sail": 0.3, "wind sail": 0.4}, bigrams=True)
+    for shown, coloured in ((pair, ["wind sail"]), (word, ["wind", "sail"])):
+        (excerpt,) = shown.excerpts
+        assert "".join(text for text, _ in excerpt.pieces) == page
+        assert [text for text, word in excerpt.pieces if word] == coloured

@@ -3,10 +3,13 @@
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from nbpipe.explain.attribute import integrated_gradients
 from nbpipe.explain.leaks import TopWords, own_names, top_words
+from nbpipe.train.bag import Bag
 from nbpipe.train.model import Classifier
+from nbpipe.train.text import Vocabulary
 
 
 def look(classifier: Classifier, texts: pl.Series, labels: list[str], top: int = 3) -> TopWords:
@@ -78,3 +81,16 @@ def test_labels_are_escaped(wise: Classifier) -> None:
     found = look(wise, pl.Series(["oven", "mast"]), [wise.labels[1], "sailing"])
     assert "<script>" not in found._repr_html_()
     assert "&lt;script&gt;" in found._repr_html_()
+
+
+def test_a_pair_that_holds_the_name_of_a_class_is_its_name_too(wise: Classifier) -> None:
+    vocabulary = Vocabulary(["", "hot oven", "mast"], [0, 2, 1], 4)
+    network = Bag(3, 3, width=3).eval()
+    with torch.no_grad():
+        network.embedding.weight.copy_(torch.eye(3))
+        network.output.weight.copy_(torch.eye(3))
+        network.output.bias.zero_()
+    named = Classifier(network, vocabulary, ["astronomy", "oven", "sailing"], torch.device("cpu"))
+    found = look(named, pl.Series(["hot oven", "mast"]), ["oven", "sailing"])
+    assert found.leaking == ["oven"]
+    assert (found.right, found.right_without) == (2, 1)

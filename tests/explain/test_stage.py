@@ -3,10 +3,13 @@
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from nbpipe.audit import Stamp, differences, read_receipt, write_receipt
 from nbpipe.config import Explain
@@ -16,7 +19,12 @@ from nbpipe.explain.stage import Explained, Sample, attribute, estimate, finish,
 from nbpipe.records import EXPLANATIONS, read_table
 from nbpipe.run import Run
 from nbpipe.shown import Sentence
+from nbpipe.train.bag import Bag
+from nbpipe.train.families import OrderedFamily
 from nbpipe.train.model import Classifier
+from nbpipe.train.networks import Gru
+from nbpipe.train.pairs import with_pairs
+from nbpipe.train.text import Vocabulary, count_parts
 
 Make = Callable[[Classifier], Explain]
 
@@ -194,3 +202,45 @@ def test_nothing_shown_holds_an_absolute_path(explained: Explained) -> None:
     texts = [repr(thing) + thing._repr_html_() for thing in [*objects, receipt]]
     texts += [path.read_text() for path in receipt.folder.glob("*.json")]
     assert all(str(explained.sample.config.run.parent) not in text for text in texts)
+
+
+def test_a_model_with_several_labels_is_explained(make_run: Make, wise: Classifier, corpus: pl.DataFrame) -> None:
+    many = replace(wise, multi=True)
+    explained = attribute(load_test(make_run(many)))
+    assert explained.found.multi
+    assert explained.probabilities == pytest.approx(many.probabilities(corpus["text"]), abs=1e-6)
+    assert explained.right.all()
+    before = explained.probabilities[np.arange(30), explained.found.targets]
+    assert explained.deletion.top.max() <= before.max()
+    assert explained.judgement.verdict.text.startswith("Yes: ")
+
+
+def test_any_of_several_labels_is_right(make_run: Make, wise: Classifier) -> None:
+    config = make_run(replace(wise, multi=True))
+    listed = config.run / "model" / "documents.parquet"
+    labels = pl.read_parquet(listed).with_columns(label="cooking|" + pl.col("label").replace("cooking", "sailing"))
+    labels.write_parquet(listed)
+    reseal(config.run / "model", "train", config)
+    explained = attribute(load_test(config))
+    assert explained.truth.sum(axis=1).tolist() == [2] * 30
+    assert explained.right.all()
+
+
+def test_pairs_of_words_are_explained_and_written(make_run: Make, corpus: pl.DataFrame) -> None:
+    vocabulary = Vocabulary.of(with_pairs(count_parts([corpus["text"]], order=True)))
+    torch.manual_seed(3)
+    classifier = Classifier(Bag(len(vocabulary), 3), vocabulary, sorted(set(corpus["label"])), torch.device("cpu"))
+    explained = attribute(load_test(make_run(classifier)))
+    words = [word["word"] for row in explained.table["words"].to_pylist() for word in row]
+    assert any(" " in word for word in words)
+    sums = [sum(word["attribution"] for word in row) for row in explained.table["words"].to_pylist()]
+    assert sums == pytest.approx(explained.found.differences.tolist(), rel=0.02, abs=1e-4)
+    assert isinstance(explained.unsure, Highlight)
+
+
+def test_a_family_that_cannot_be_explained_is_refused(make_run: Make, corpus: pl.DataFrame) -> None:
+    vocabulary = Vocabulary.fit(corpus["text"])
+    gru = OrderedFamily("gru", Gru)
+    classifier = Classifier(gru.network(vocabulary, 3), vocabulary, ["a", "b", "c"], torch.device("cpu"), gru)
+    with pytest.raises(RequestError, match="model = 'gru': method 'integrated_gradients' explains bag; train that"):
+        load_test(make_run(classifier))

@@ -1,57 +1,50 @@
-"""Small run folders with made texts, as the preprocess stage leaves them."""
+"""A small made corpus, and the whole stage run once on it."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import pyarrow as pa
 import pytest
 import torch
+from topics import made_texts
 
-from nbpipe.audit import Stamp, as_json, write_receipt
-from nbpipe.config import Preprocess, Train
-from nbpipe.records import LEDGER, PART, write_table
-from nbpipe.run import Run, write
+from nbpipe.audit import Receipt, Stamp
+from nbpipe.config import Train
+from nbpipe.train.baselines import Baselines, fit_baselines
+from nbpipe.train.corpus import Documents, read_documents
+from nbpipe.train.evaluate import Evaluation, evaluate, untrained
+from nbpipe.train.fit import fit, prepare
+from nbpipe.train.second import Second, look_again
+from nbpipe.train.split import split
+from nbpipe.train.stage import save
+from nbpipe.train.worth import Worth, worth
 
-TOPICS = {
-    "cooking": "oven butter flour sugar recipe bake dough salt taste kitchen spoon simmer",
-    "sailing": "wind sail harbour mast anchor deck tide rope crew port hull drift",
-    "sky": "star orbit planet telescope galaxy comet light dust moon nebula lens zenith",
-}
 MakeRun = Callable[..., Path]
 
 
-def made_texts(each: int = 20) -> dict[str, str]:
-    """Return texts by path: each topic has words of its own, and all share some."""
-    return {
-        f"{topic}/{index:02d}.txt": " ".join(
-            words.split()[(index * 7 + step * 5) % 12] if step % 3 else f"shared{(index + step) % 9}"
-            for step in range(40)
-        )
-        + f" number{index} {topic[0]}{index}x"
-        for topic, words in TOPICS.items()
-        for index in range(each)
-    }
+class Done(NamedTuple):
+    """What the stage makes, step by step."""
+
+    config: Train
+    documents: Documents
+    baselines: Baselines
+    worth: Worth
+    evaluation: Evaluation
+    second: Second
+    receipt: Receipt
 
 
-def write_shard(run: Run, shard: int, of: int, texts: dict[str, str], **facts: Any) -> None:
-    """Write one shard as the preprocess stage does; an empty text is a document of status empty."""
-    folder = run.shard(shard, of)
-    rows = [
-        {
-            "path": path,
-            "sha256": hashlib.sha256(text.encode()).hexdigest(),
-            "bytes": len(text),
-            "status": "ok" if text else "empty",
-            "pages": text.split("\f") if text else [],
-        }
-        for path, text in texts.items()
-    ]
-    write_table(folder / "part-00000.parquet", pa.Table.from_pylist(rows, PART))
-    write_table(folder / "ledger.parquet", LEDGER.empty_table())
-    identity = {"plan": "p1", "shard": shard, "num_shards": of, "parser": "parser 1", "rows": len(rows)}
-    write_receipt(folder, "preprocess", Stamp.now(Preprocess(run=run.folder)), **{**identity, **facts})
+def run_stage(config: Train) -> Done:
+    """Run the whole stage as the notebook does."""
+    documents = read_documents(config)
+    parts = split(documents.usable, config.seed, config.rare)
+    baselines, pace = fit_baselines(documents, parts, config), worth(documents, parts, config)
+    start = prepare(documents, parts, config)
+    before = untrained(start)
+    training = fit(start)
+    evaluation, second = evaluate(training, baselines, before), look_again(training)
+    receipt = save(evaluation, second, pace, Stamp.now(config))
+    return Done(config, documents, baselines, pace, evaluation, second, receipt)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -61,19 +54,17 @@ def _one_thread() -> None:
 
 
 @pytest.fixture
-def make_run(tmp_path: Path) -> MakeRun:
-    """Return a function that writes a run folder of texts by path, dealt to shards, and returns the folder."""
+def made() -> dict[str, str]:
+    """The made corpus: texts by path."""
+    return made_texts()
 
-    def make(texts: dict[str, str] | None = None, num_shards: int = 2) -> Path:
-        texts = made_texts() if texts is None else texts
-        run, paths = Run(tmp_path / "run"), sorted(texts)
-        documents = [{"path": path, "bytes": len(texts[path])} for path in paths]
-        write(run.plan, as_json({"documents": documents, "num_shards": num_shards, "fingerprint": "p1"}))
-        for shard in range(num_shards):
-            write_shard(run, shard, num_shards, {path: texts[path] for path in paths[shard::num_shards]})
-        return run.folder
 
-    return make
+@pytest.fixture
+def make_run(make_runs: MakeRun, tmp_path: Path) -> MakeRun:
+    """Return a function that writes the folder `run`: (texts by path, else the made corpus; num_shards)."""
+    return lambda texts=None, num_shards=2: make_runs(
+        tmp_path / "run", made_texts() if texts is None else texts, num_shards
+    )
 
 
 @pytest.fixture
@@ -82,7 +73,41 @@ def config(make_run: MakeRun) -> Train:
     return Train(run=make_run(), device="cpu", epochs=8)
 
 
-@pytest.fixture
-def rewrite() -> Callable[..., None]:
-    """Return the function that writes one shard: (run, shard, of, texts by path, facts of its receipt)."""
-    return write_shard
+@pytest.fixture(scope="session")
+def stage() -> Callable[[Train], Done]:
+    """Return the function that runs the whole stage."""
+    return run_stage
+
+
+@pytest.fixture(scope="session")
+def done(tmp_path_factory: pytest.TempPathFactory, make_runs: MakeRun) -> Done:
+    """The stage, done on three topics, a document in no topic and one without text; only to be read."""
+    texts = made_texts() | {"loose.txt": "wind sail harbour mast", "sky/empty.txt": ""}
+    folder = make_runs(tmp_path_factory.mktemp("done") / "run", texts)
+    return run_stage(Train(run=folder, device="cpu", epochs=8))
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two layers that reads 16 tokens, with random weights, and a tokenizer of whole words."""
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    folder = tmp_path_factory.mktemp("tiny")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "wind", "sail", "mast", "oven", "flour", "bake"]
+    plain = Tokenizer(models.WordLevel({word: row for row, word in enumerate(words)}, unk_token="[UNK]"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    plain.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=plain, **names).save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "hidden_dropout_prob": 0.0,
+    }
+    config = transformers.BertConfig(vocab_size=len(words), max_position_embeddings=16, initializer_range=0.5, **sizes)
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder

@@ -2,11 +2,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from nbpipe.errors import WorkError
 from nbpipe.run import Run
-from nbpipe.train.shards import check_shards, load_texts
+from nbpipe.train import shards
+from nbpipe.train.shards import check_shards, planned_paths, read_pages, stream_texts
 
 TEXTS = {"a/1": "one", "a/2": "", "b/1": "two\fpages", "b/2": "three"}
 MakeRun = Callable[..., Path]
@@ -18,10 +20,30 @@ def run(make_run: MakeRun) -> Run:
     return Run(make_run(TEXTS))
 
 
-def test_every_document_is_read_once_in_the_order_of_paths(run: Run):
-    documents = load_texts(check_shards(run))
-    assert documents["path"].to_list() == ["a/1", "a/2", "b/1", "b/2"]
-    assert documents["text"].to_list() == ["one", "", "two\npages", "three"]
+def test_every_document_comes_once_in_the_order_of_shards(run: Run):
+    (documents,) = stream_texts(check_shards(run))
+    assert documents.columns == ["path", "status", "text"]
+    assert documents.rows() == [
+        ("a/1", "ok", "one"),
+        ("b/1", "ok", "two\npages"),
+        ("a/2", "empty", ""),
+        ("b/2", "ok", "three"),
+    ]
+
+
+def test_texts_come_in_pieces_of_whole_parts(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shards, "_PIECE", 5)
+    assert [piece["path"].to_list() for piece in stream_texts(check_shards(run))] == [["a/1", "b/1"], ["a/2", "b/2"]]
+
+
+def test_the_plan_names_every_document(run: Run):
+    assert planned_paths(run).to_list() == ["a/1", "a/2", "b/1", "b/2"]
+
+
+def test_pages_of_some_documents_are_read(run: Run):
+    found = read_pages(check_shards(run), pl.Series(["b/2", "b/1", "nowhere"]))
+    assert found.rows() == [("b/1", ["two", "pages"], "two\npages"), ("b/2", ["three"], "three")]
+    assert read_pages(check_shards(run), pl.Series([], dtype=pl.String)).is_empty()
 
 
 def test_the_receipts_are_returned_in_the_order_of_shards(run: Run):
@@ -73,12 +95,6 @@ def test_everything_wrong_is_named_at_once(run: Run):
     (run.shard(1, 2) / "ledger.parquet").unlink()
     with pytest.raises(WorkError, match=r"(?s)00000-of-00002: is missing.*ledger\.parquet is missing"):
         check_shards(run)
-
-
-def test_a_document_in_two_shards_is_refused(run: Run, rewrite: Callable[..., None]):
-    rewrite(run, 1, 2, {"a/1": "one", "b/2": "three"})
-    with pytest.raises(WorkError, match="1 documents stand in two shards, such as 'a/1'"):
-        load_texts(check_shards(run))
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}"])
