@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from nbpipe import __version__
-from nbpipe.config import Config
+from nbpipe.config import EXPLAINED, Config
 from nbpipe.errors import WorkError
 from nbpipe.run import write
 from nbpipe.shown import Sentence, Shown, Table
@@ -103,6 +103,11 @@ class Receipt(Shown):
     def digest(self) -> str:
         """The SHA-256 of the receipt itself, which the last cell of the notebook shows."""
         return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def explained(self) -> bool:
+        """Whether the model that it is the receipt of is of a family that the explain stage takes apart."""
+        return self.facts["config"].get("model", EXPLAINED[0]) in EXPLAINED
 
     @property
     def title(self) -> str:

@@ -22,6 +22,7 @@ from nbpipe.errors import RequestError, WorkError, nearest
 from nbpipe.execute import Execution, Job
 from nbpipe.preprocess.plan import Plan
 from nbpipe.preprocess.stage import cores, open_shard
+from nbpipe.progress import say
 from nbpipe.run import Run, planned, sweep
 from nbpipe.status import Status, read_status
 from nbpipe.verify import notebook_findings
@@ -36,7 +37,7 @@ def run_all(given: dict[str, Any]) -> Run:
     given: parameters by name, each for every stage that knows it. Raises RequestError before any work where one is
     wrong; WorkError where a notebook failed, with all that was finished kept.
     """
-    _need_extras(given.get("model"))
+    _need_extras(given.get("model", EXPLAINED[0]))
     import polars as pl
 
     from nbpipe.train.labels import csv_labels, encoder_digest, labels_digest
@@ -57,9 +58,8 @@ def run_all(given: dict[str, Any]) -> Run:
     train = Train(**stages["train"] | {"run": run.folder})
     made_from = {"labels": labels_digest(train), "encoder": encoder_digest(train)}
     _alone(run, "train", stages["train"], {"inputs": inputs, **made_from})
-    model = train.model
-    if model not in EXPLAINED:
-        print(f"explain: left out, since it takes apart {', '.join(EXPLAINED)} and not {model}", file=sys.stderr)
+    if train.model not in EXPLAINED:
+        say(f"explain: left out, since it takes apart {', '.join(EXPLAINED)} and not {train.model}")
         return run
     _alone(run, "explain", stages["explain"], {"inputs": {"model": read_receipt(run.model).digest}})
     return run
@@ -89,8 +89,9 @@ def share_out(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _need_extras(model: str | None) -> None:
-    wanted = ("torch", "sklearn", "captum", "nh3", *(["transformers"] if model == "pretrained" else []))
+def _need_extras(model: str) -> None:
+    explain = ["captum"] if model in EXPLAINED else []
+    wanted = ["torch", "sklearn", "nh3", *explain, *(["transformers"] if model == "pretrained" else [])]
     lacking = [name for name in wanted if find_spec(name) is None]
     if lacking:
         raise RequestError(f"{', '.join(lacking)}: not installed; all three stages need pip install 'nbpipe[all]'")
@@ -117,7 +118,7 @@ def _tell_ignored(job: Job, parameters: dict[str, Any]) -> None:
     names = parameters.keys() & {"timeout", "memory", "max_pages", "max_bytes", "ocr", "ocr_languages"}
     for name in sorted(name for name in names if facts.get(name) != asked[name]):
         done = f"{job.folder.name} is finished and was read with {name} = {facts.get(name)}, not {asked[name]}"
-        print(f"{done}; nbpipe retry reads some documents again, another --run all", file=sys.stderr)
+        say(f"{done}; nbpipe retry reads some documents again, another --run all")
 
 
 def _shard_job(run: Run, parameters: dict[str, Any], parallel: int) -> Job:
@@ -150,7 +151,7 @@ def retry_run(run: Run, statuses: str, given: dict[str, Any]) -> list[str]:
     with _bar(f"parse again (shards: {len(jobs)})", len(jobs)) as bar:
         _side_by_side(jobs, parallel, bar)
     for line in _remarks(read_status(run), statuses if not jobs else ""):
-        print(line, file=sys.stderr)
+        say(line)
     missing = status.missing
     return [f"{name}: {how}" for name, how in resubmissions(missing, len(status.shards))] if missing else []
 
@@ -241,4 +242,4 @@ def _bar(title: str, total: int) -> Iterator[tqdm]:
     with tqdm(total=total, desc=title, unit="notebook", leave=False, disable=not sys.stderr.isatty()) as bar:
         yield bar
     ended = f"done in {time.monotonic() - began:.0f} s" if total else "was done already"
-    print(f"{title}: {ended}", file=sys.stderr, flush=True)
+    say(f"{title}: {ended}")

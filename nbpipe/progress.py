@@ -17,6 +17,11 @@ T = TypeVar("T")
 _REFRESH = 0.5
 
 
+def say(sentence: str) -> None:
+    """Tell people one thing, on stderr."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
 def progress(items: Iterable[T], total: int, unit: str = "documents") -> Iterator[T]:
     """Yield `items`, showing how many of `total` came, how fast, and how long the rest may take."""
     if "IPython" in sys.modules and _in_kernel():

@@ -110,11 +110,7 @@ def read_status(run: Run) -> Status:
     shards = [_shard(run, index, plan.num_shards, len(ids)) for index, ids in enumerate(plan.shards)]
     folders = [run.shard(index, plan.num_shards) for index in range(plan.num_shards)]
     made_from = {"train": {folder.name: folder for folder in folders}, "explain": {"model": run.model}}
-    stages = [_stage(stage, run, inputs) for stage, inputs in made_from.items()]
-    model = _receipt(run.model)
-    if isinstance(model, Receipt) and model.facts["config"].get("model", EXPLAINED[0]) not in EXPLAINED:
-        stages[1] = Stage("explain", "done", f"left out: it takes apart {', '.join(EXPLAINED)}")
-    return Status([*shards, *stages])
+    return Status([*shards, *(_stage(stage, run, inputs) for stage, inputs in made_from.items())])
 
 
 def watch(run: Run, show: Callable[[Status], None]) -> None:
@@ -177,7 +173,9 @@ def _rate(progress: Progress) -> float:
 
 def _stage(stage: str, run: Run, inputs: dict[str, Path]) -> Stage:
     """Return how far train or explain is; outdated where what it was made from was made again since."""
-    receipt = _receipt(run.of(stage))
+    receipt, model = _receipt(run.of(stage)), _receipt(run.model)
+    if stage == "explain" and receipt is None and isinstance(model, Receipt) and not model.explained:
+        return Stage(stage, "done", f"left out: it takes apart {', '.join(EXPLAINED)}")
     if isinstance(receipt, Receipt):
         found = {name: _receipt(folder) for name, folder in inputs.items()}
         now = {name: made.digest for name, made in found.items() if isinstance(made, Receipt)}

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import nbformat
 
-from nbpipe.audit import Receipt, differences, find_receipt
-from nbpipe.config import EXPLAINED
+from nbpipe.audit import RECEIPT, Receipt, differences, find_receipt
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.plan import Plan
 from nbpipe.run import Run
@@ -29,10 +28,11 @@ def verify(run: Run) -> list[str]:
     findings += _shards(plan, [shard for shard in shards if shard], run)
     model = _receipt(run, "train", findings)
     findings += _inputs(model, {shard.folder.name: shard.digest for shard in shards if shard})
-    if not model or model.facts["config"].get("model", EXPLAINED[0]) in EXPLAINED:
-        explained = _receipt(run, "explain", findings)
-        findings += _inputs(explained, {"model": model.digest} if model else {})
-    return findings
+    if model and not model.explained:
+        stale = (run.explain / RECEIPT).exists()
+        return findings + [f"explain: is of an earlier model; remove {run.explain.name}/ and its notebook"] * stale
+    explained = _receipt(run, "explain", findings)
+    return findings + _inputs(explained, {"model": model.digest} if model else {})
 
 
 def _receipt(run: Run, stage: str, findings: list[str], shard: int = 0, num_shards: int = 1) -> Receipt | None:

@@ -83,8 +83,8 @@ def test_an_untouched_run_has_no_findings(run_copy: Path) -> None:
     assert verify(Run(run_copy)) == []
 
 
-def test_a_family_that_is_not_explained_needs_no_explanation(run_copy: Path) -> None:
-    shutil.rmtree(run_copy / "explain")
-    assert any("explain: has no receipt" in line for line in verify(Run(run_copy)))
+def test_a_family_that_is_not_explained_needs_no_explanation_and_has_none(run_copy: Path) -> None:
     edit(run_copy / "model" / "receipt.json", lambda receipt: receipt["config"].update(model="gru"))
+    assert any("explain: is of an earlier model; remove explain/" in line for line in verify(Run(run_copy)))
+    shutil.rmtree(run_copy / "explain")
     assert not any("explain" in line for line in verify(Run(run_copy)))

@@ -7,13 +7,13 @@ report instead of an error, and no figure is taken from its files. Half a run gi
 import json
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from nbpipe.audit import Receipt, find_receipt
-from nbpipe.config import STATUSES
+from nbpipe.config import EXPLAINED, STATUSES
 from nbpipe.errors import WorkError
 from nbpipe.preprocess.forecast import Forecast, kept
 from nbpipe.preprocess.plan import Plan
@@ -30,7 +30,8 @@ _LISTED = 200  # failures listed per status: what a person may still read; the l
 class Piece:
     """What one notebook left behind: of a stage, or for preprocess of one shard.
 
-    failed: its page is that of a failed attempt. problems: what verification found about it.
+    failed: its page is that of a failed attempt. problems: what verification found about it; lacking: why it has no
+    receipt, where it has none.
     """
 
     stage: str
@@ -40,6 +41,7 @@ class Piece:
     failed: bool
     receipt: Receipt | None
     problems: tuple[str, ...]
+    lacking: str = "this step has not been run to its end"
 
     @property
     def link(self) -> str:
@@ -57,7 +59,7 @@ class Piece:
         """The notebook's own answer; where there is none, why not."""
         if self.page and self.failed:
             return f"Stopped: {self.page.error or 'its kernel ended early'}"
-        lacking = "its executed notebook is missing" if self.receipt else "this step has not been run to its end"
+        lacking = "its executed notebook is missing" if self.receipt else self.lacking
         return (self.page.verdict if self.page else "") or f"No answer: {lacking}."
 
     @property
@@ -160,8 +162,10 @@ def gather(run: Run) -> Evidence:
     problems = verify(run)
     plan = Plan.decode(run.plan.read_bytes())
     shards = [_piece(run, problems, "preprocess", index, plan.num_shards) for index in range(plan.num_shards)]
-    alone = [_piece(run, problems, stage) for stage in ("train", "explain")]
-    evidence = Evidence(plan, shards, *alone, problems, *_forecast(run))
+    train, explain = (_piece(run, problems, stage) for stage in ("train", "explain"))
+    if train.receipt and not train.receipt.explained:
+        explain = replace(explain, lacking=f"it was left out, since it takes apart {', '.join(EXPLAINED)}")
+    evidence = Evidence(plan, shards, train, explain, problems, *_forecast(run))
     if not any(piece.page for piece in evidence.pieces):
         raise WorkError(
             f"{run.folder.name}/audit: holds no executed notebook, so there is nothing to report; "

@@ -18,13 +18,13 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nbpipe.train.checkpoint import group, optimizer_state, restore_optimizer
 from nbpipe.train.text import Bags, ahead
+from nbpipe.train.windows import move
 
 WIDTH, SPREAD = 128, 0.01
 RATE, POWER, HEAD_RATE = 2.0, 0.25, 0.003
 STEPS, LEAST_BATCH, MOST_BATCH = 20, 8, 512
-_ADAM = "adam."
-_NETWORK = "network."
 
 
 class Bag(nn.Module):
@@ -95,7 +95,7 @@ class Batch:
         shares = turned.data * np.repeat(rates[rows], lengths[rows])
         starts = np.concatenate([[0], np.cumsum(lengths[rows])]).astype(np.int32)
         arrays = (bags.words, bags.weights, offsets, rows, turned.indices, shares, starts)
-        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
+        return cls(*(move(torch.from_numpy(array), device) for array in arrays))
 
 
 class BagLearner:
@@ -168,21 +168,13 @@ class BagLearner:
 
     def state(self) -> dict[str, Tensor]:
         """Return all that training depends on; the tensors are the learner's own, which further steps change."""
-        moments = self.adam.state_dict()["state"]
-        return {
-            **{_NETWORK + name: value for name, value in self.network.state_dict().items()},
-            **{f"{_ADAM}{number}.{name}": value for number, kept in moments.items() for name, value in kept.items()},
-        }
+        groups = {"network": self.network.state_dict(), "adam": optimizer_state(self.adam)}
+        return {f"{own}.{name}": value for own, found in groups.items() for name, value in found.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on from a state of a learner of the same sizes; the tensors are copied."""
-        state = {name: value.to(self.device).clone() for name, value in state.items()}
-        self.network.load_state_dict(_named(state, _NETWORK))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _named(state, _ADAM).items():
-            number, part = name.split(".")
-            moments.setdefault(int(number), {})[part] = value
-        self.adam.load_state_dict({"state": moments, "param_groups": self.adam.state_dict()["param_groups"]})
+        self.network.load_state_dict(group(state, "network"))
+        restore_optimizer(self.adam, group(state, "adam"))
 
 
 @torch.no_grad()
@@ -201,10 +193,6 @@ def flat(bags: Bags, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     arrays = (bags.words, bags.weights, bags.offsets.astype(np.int32))
     words, weights, offsets = (torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays)
     return words, weights, offsets
-
-
-def _named(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 @contextmanager

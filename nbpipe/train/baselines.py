@@ -12,12 +12,12 @@ from scipy.sparse import csr_array
 from sklearn.svm import LinearSVC
 
 from nbpipe.config import Train
-from nbpipe.errors import WorkError
 from nbpipe.shown import Shown, Table
 from nbpipe.train.corpus import Documents
+from nbpipe.train.families import BAG
 from nbpipe.train.scores import Scores, compared, decide
 from nbpipe.train.split import Parts
-from nbpipe.train.text import Bags, Vocabulary
+from nbpipe.train.text import Bags
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,10 +48,8 @@ def fit_baselines(documents: Documents, parts: Parts, config: Train) -> Baseline
     commonest = np.tile(answers[counts.argmax()], (len(test), 1))
     majority = Scores("majority", commonest, parts.truth[test], time.perf_counter() - began)
     began = time.perf_counter()
-    vocabulary = Vocabulary.of(documents.counts, learn)
-    if len(vocabulary) == 1:
-        raise WorkError("the documents to learn from hold no words, so there is nothing to tell labels by")
-    table = as_table(vocabulary.weigh(documents.counts), len(vocabulary))
+    vocabulary = BAG.vocabulary(documents, learn)
+    table = as_table(BAG.inputs(vocabulary, documents), len(vocabulary))
     margins = _margins(table[learn], table[test], parts, config)
     predicted = margins > 0 if parts.multi else decide(margins, False)
     return Baselines(majority, Scores("linear_svc", predicted, parts.truth[test], time.perf_counter() - began))

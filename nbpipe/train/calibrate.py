@@ -99,7 +99,10 @@ class Calibration(Shown):
 
     @property
     def sentence(self) -> Sentence:
-        """One sentence: may its probabilities be believed? The error must not exceed twice that of chance."""
+        """One sentence: may its probabilities be believed? Yes where the error is at most twice that of chance.
+
+        On few answers chance alone makes so large an error that nothing can be said.
+        """
         answer = "mean what they say" if self.after.error <= 2 * self.after.chance else "are not quite what they say"
         if self.after.chance > FEW:
             answer = "cannot be judged by so few answers"

@@ -16,7 +16,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.optim import Optimizer, SparseAdam
 
+from nbpipe.progress import say
 from nbpipe.run import replacing
 
 NAME = ".checkpoint.safetensors"  # the dot keeps it out of receipts
@@ -57,18 +59,44 @@ class Checkpoint:
     def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bool:
         """Keep tensors and facts in place of what was kept before, and return whether it was done.
 
-        It is not where a number is not finite: what lies on the disk is always good.
+        It is not where a number is not finite, so what lies on the disk is always good; nor where it cannot be written,
+        which is said.
         """
         began = time.monotonic()
         good = finite(tensors)
         if good:
             whole = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
             header = {_IDENTITY: json.dumps(self.identity), _FACTS: json.dumps(facts)}
-            with replacing(self.path) as draft:
-                save_file(whole, draft, metadata=header)
+            try:
+                with replacing(self.path) as draft:
+                    save_file(whole, draft, metadata=header)
+            except (OSError, SafetensorError) as error:  # a full disk, say: hours of training are worth more
+                say(f"the checkpoint cannot be written ({error}); training goes on, make room for the next")
+                good = False
         now = time.monotonic()
         self._due = now + max(self.every, (now - began) / _SHARE)
         return good
+
+
+def group(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return the tensors whose names start with `name` and a dot, by the rest of their names."""
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+
+
+def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return what an optimizer remembers of each parameter, by its number and the thing's name: 0.exp_avg."""
+    kept = optimizer.state_dict()["state"]
+    return {f"{n}.{name}": torch.as_tensor(value) for n, values in kept.items() for name, value in values.items()}
+
+
+def restore_optimizer(optimizer: Optimizer, state: Mapping[str, Tensor]) -> None:
+    """Give an optimizer what `optimizer_state` returned of one that was made alike; the tensors are copied."""
+    values: dict[int, dict[str, Tensor | int]] = {}
+    for key, value in state.items():
+        number, name = key.split(".")
+        counted = isinstance(optimizer, SparseAdam) and name == "step"  # which counts its steps in plain numbers
+        values.setdefault(int(number), {})[name] = int(value) if counted else value.clone()
+    optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def finite(tensors: Mapping[str, Tensor]) -> bool:

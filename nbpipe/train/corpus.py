@@ -83,10 +83,10 @@ class Documents(Shown):
             if not left:
                 return
 
-    def sample(self, rows: np.ndarray, most: int) -> tuple[Self, np.ndarray]:
+    def sample(self, rows: np.ndarray, most: int, bigrams: bool = False) -> tuple[Self, np.ndarray]:
         """Return at most so many of these documents (int64 [M]), counted in reading order, and their positions.
 
-        They are the first that come, so that few parts are read.
+        They are the first that come, so that few parts are read. bigrams: count pairs of words, too.
         """
         wanted, found = pl.Series(rows), list[pl.DataFrame]()
         for piece in self.texts():
@@ -95,7 +95,7 @@ class Documents(Shown):
                 break
         chosen = pl.concat(found).head(most).sort("row")
         table = self.table.filter(pl.col("status") == "ok")[chosen["row"]]
-        counts = count_parts([chosen["text"]], order=True)
+        counts = count_parts([chosen["text"]], order=True, bigrams=bigrams)
         return type(self)(table, counts, self.receipts), chosen["row"].to_numpy()
 
     def shown(self) -> list[Table]:

@@ -4,7 +4,6 @@ Unusual: the rest of the stage knows no family. A family is a handful of small m
 and only the pretrained one, whose words are another tokenizer's, goes back to the texts.
 """
 
-from collections.abc import Generator, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,15 +26,14 @@ from nbpipe.train.pretrained import LONGEST, RECIPE, WEIGHTS, Pretrained, fetch,
 from nbpipe.train.pretrained import load as load_pretrained
 from nbpipe.train.rounds import Learner, Patience
 from nbpipe.train.sequences import Answers, Recipe
-from nbpipe.train.sequences import Learner as WindowTrainer
+from nbpipe.train.sequences import Learner as WindowLearner
 from nbpipe.train.sequences import score as score_windows
 from nbpipe.train.text import Bags, Vocabulary
-from nbpipe.train.windows import Batch, Corpus, Piece
+from nbpipe.train.windows import Corpus
 from nbpipe.train.words import Tokens, starts
 
 Inputs = Bags | Tokens
 VOCABULARY = "vocabulary.json"
-_PATIENCE = Patience(epochs=3, fall=0.001)
 
 
 @dataclass(frozen=True)
@@ -135,15 +133,30 @@ class BagFamily:
         return _loaded(network, facts, folder)
 
 
+class _Reader:
+    """What families share whose networks read windows. recipe: how they are trained."""
+
+    again, patience = False, Patience(epochs=3, fall=0.001)
+    recipe: Recipe
+
+    def learner(self, network: Windowed, vocabulary: Any, inputs: Tokens, task: Task) -> Learner:
+        """Return what trains a network over windows."""
+        truth = torch.from_numpy(task.truth)
+        answers = Answers(truth.float() if task.multi else truth.int().argmax(1), torch.from_numpy(task.weights))
+        return WindowLearner(network, Corpus(inputs, network.output.weight.device), answers, self.recipe)
+
+    def score(self, network: Windowed, inputs: Tokens, device: torch.device) -> Tensor:
+        """Return the logits [N, C] of documents."""
+        return score_windows(network, Corpus(inputs, device))
+
+
 @dataclass(frozen=True)
-class OrderedFamily:
+class OrderedFamily(_Reader):
     """A network over the words in their order, made here."""
 
     name: str
     kind: type[Gru] | type[Attention]
-    recipe: Recipe = Recipe()  # noqa: RUF009 - frozen
-    again: bool = False
-    patience: Patience = _PATIENCE
+    recipe = Recipe()
 
     @property
     def most(self) -> int:
@@ -165,14 +178,6 @@ class OrderedFamily:
     def network(self, vocabulary: Vocabulary, labels: int) -> Windowed:
         """Return an untrained network."""
         return self.kind(torch.from_numpy(vocabulary.idf), labels)
-
-    def learner(self, network: Windowed, vocabulary: Vocabulary, inputs: Tokens, task: Task) -> Learner:
-        """Return what trains a network over windows."""
-        return WindowLearner(network, inputs, task, self.recipe)
-
-    def score(self, network: Windowed, inputs: Tokens, device: torch.device) -> Tensor:
-        """Return the logits [N, C] of documents."""
-        return score_windows(network, Corpus(inputs, device))
 
     def facts(self, network: Windowed, vocabulary: Vocabulary) -> dict[str, Any]:
         """Return the sizes of the network."""
@@ -210,15 +215,12 @@ class Encoder:
 
 
 @dataclass(frozen=True)
-class PretrainedFamily:
+class PretrainedFamily(_Reader):
     """An encoder that others have trained. encoder: a folder or the hub's id; freeze: it stays as it is."""
 
     encoder: str = ""
     freeze: bool = False
-    name: str = "pretrained"
-    again: bool = False
-    patience: Patience = _PATIENCE
-    most: int = RECIPE.most * LONGEST
+    name, recipe, most = "pretrained", RECIPE, RECIPE.most * LONGEST
 
     def vocabulary(self, documents: Documents, rows: np.ndarray) -> Encoder:
         """Return the encoder; raise RequestError where it is not found or cannot be read safely."""
@@ -242,14 +244,6 @@ class PretrainedFamily:
         """Return the encoder with an untrained layer on top."""
         return Pretrained(deepcopy(vocabulary.model), vocabulary.tokenizer, labels, self.freeze)
 
-    def learner(self, network: Pretrained, vocabulary: Encoder, inputs: Tokens, task: Task) -> Learner:
-        """Return what fine-tunes it."""
-        return WindowLearner(network, inputs, task, RECIPE)
-
-    def score(self, network: Pretrained, inputs: Tokens, device: torch.device) -> Tensor:
-        """Return the logits [N, C] of documents."""
-        return score_windows(network, Corpus(inputs, device))
-
     def facts(self, network: Pretrained, vocabulary: Encoder) -> dict[str, Any]:
         """Return its sizes and the name of the encoder."""
         name = Path(self.encoder).name if Path(self.encoder).is_absolute() else self.encoder
@@ -263,34 +257,6 @@ class PretrainedFamily:
         """Return the encoder and the network, without asking a hub."""
         network = load_pretrained(folder)
         return Encoder(facts["encoder"], network.encoder, network.tokenizer), network
-
-
-class WindowLearner(WindowTrainer):
-    """Trains a network over windows, in the words of rounds.py."""
-
-    def __init__(self, network: Windowed, inputs: Tokens, task: Task, recipe: Recipe) -> None:
-        device = network.output.weight.device
-        truth = torch.from_numpy(task.truth)
-        targets = truth.float() if task.multi else truth.int().argmax(1)
-        super().__init__(network, Corpus(inputs, device), Answers(targets, torch.from_numpy(task.weights)), recipe)
-
-    def plan(self, rows: np.ndarray, order: np.random.Generator) -> list[Piece]:
-        """Return the batches of an epoch."""
-        return self.pieces(rows, order)
-
-    def load(self, batches: Sequence[Piece]) -> Iterator[Batch]:
-        """Yield batches as they lie on the device."""
-        return self.corpus.batches(batches, self.sparse is not None)
-
-    def train(self, batches: Sequence[Piece]) -> Generator[tuple[Tensor, int], None, None]:
-        """Learn from batches, yielding each one's mean loss and number of documents."""
-        for piece, loss in zip(batches, super().train(batches), strict=True):
-            yield loss, len(piece.rows)
-
-    def loss(self, logits: Tensor, rows: np.ndarray) -> Tensor:
-        """Return the mean loss of the logits of documents."""
-        places = torch.from_numpy(rows)
-        return self.answers.to(logits.device).loss(logits, places) / max(len(rows), 1)
 
 
 def _worded(vocabulary: Vocabulary) -> Vocabulary:

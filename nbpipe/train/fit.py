@@ -8,6 +8,7 @@ can be stopped and goes on where it was, see rounds.py.
 import math
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,12 @@ from nbpipe.run import Run
 from nbpipe.shown import Sentence, Shown, Table
 from nbpipe.stopping import Wish, stoppable
 from nbpipe.train.calibrate import fit_temperature, probabilities, threshold
-from nbpipe.train.checkpoint import NAME, Checkpoint
+from nbpipe.train.checkpoint import NAME, Checkpoint, group
 from nbpipe.train.corpus import Documents
 from nbpipe.train.families import Family, Inputs, Task, family
 from nbpipe.train.labels import encoder_digest, labels_digest
 from nbpipe.train.model import Classifier, pick_device
-from nbpipe.train.rounds import Epoch, Keeper, Learner, Patience, Round, diverged, group
+from nbpipe.train.rounds import Epoch, Keeper, Learner, Patience, Round, diverged
 from nbpipe.train.scores import confidence, decide
 from nbpipe.train.split import Parts
 from nbpipe.train.tracking import Track, tracker
@@ -57,11 +58,15 @@ class Start(Shown):
         """Return the untrained network of the config's seed, on the device."""
         return _network(self, self.vocabulary)
 
+    @cached_property
+    def task(self) -> Task:
+        """What is to be learnt of all usable documents."""
+        parts = self.parts
+        return Task(parts.truth, parts.weights(np.arange(len(parts.truth)), self.config.weighting), parts.multi)
+
     def learner(self, vocabulary: Any, inputs: Inputs) -> Learner:
         """Return a learner with an untrained network that reads these inputs."""
-        parts, weights = self.parts, self.parts.weights(np.arange(len(self.parts.truth)), self.config.weighting)
-        task = Task(parts.truth, weights, parts.multi)
-        return self.family.learner(_network(self, vocabulary), vocabulary, inputs, task)
+        return self.family.learner(_network(self, vocabulary), vocabulary, inputs, self.task)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -151,11 +156,9 @@ def prepare(documents: Documents, parts: Parts, config: Train) -> Start:
 def _device(config: Train, chosen: Family) -> torch.device:
     """Return the device to train on; networks that read windows keep means in 64 bits, which MPS has not."""
     device = pick_device(config.device)
-    if device.type != "mps" or not chosen.most:
-        return device
-    if config.device == "mps":
+    if device.type == "mps" and chosen.most:
         raise RequestError(f"device = 'mps': cannot train model = {config.model!r}; accepted is 'cpu' or 'auto'")
-    return torch.device("cpu")
+    return device
 
 
 def _trial(start: Start) -> float:
@@ -249,7 +252,7 @@ class _Fitting:
         truth, held = start.parts.truth[rows], start.inputs.take(rows)
         learner = start.learner(start.vocabulary, start.inputs)
         round_ = self._round("search", learner, start.parts.rows("train"))
-        while round_ and not found.over(start.config.epochs):
+        while not found.over(start.config.epochs):
             loss = round_.epoch(self.keeper.after_step)
             network = learner.result()
             logits = start.family.score(network, held, start.device)
@@ -259,7 +262,7 @@ class _Fitting:
                 raise diverged(f"the validation loss after epoch {epoch.number}")
             found.add(epoch, logits)
             if found.best == round_.done and not start.family.again:
-                found.weights = {name: value.clone() for name, value in network.state_dict().items()}
+                found.weights = network.state_dict()
             self.track(round_.done, found.history[-1].values)
             self.keeper.after_step(round_)
         learner.network.load_state_dict(found.weights or learner.network.state_dict())
@@ -277,16 +280,16 @@ class _Fitting:
             self.track(len(found.history) + round_.done, {"loss": loss})
             keeper.after_step(round_)
 
-        round_ = self._round("final", learner, rows) or Round("final", learner, rows, start.config.seed)
+        round_ = self._round("final", learner, rows)
         round_.epochs(len(found.history), note, after_step=keeper.after_step)
         return vocabulary, learner.network
 
-    def _round(self, name: str, learner: Learner, rows: np.ndarray) -> Round | None:
-        """Return a round as it was kept, from its start where nothing was, None where it is over."""
+    def _round(self, name: str, learner: Learner, rows: np.ndarray) -> Round:
+        """Return a round as it was kept, from its start where it was not."""
         round_ = Round(name, learner, rows, self.start.config.seed)
         if self.kept and self.kept[1]["round"]["name"] == name:
             round_.restore(*self.kept)
-        return round_ if not self.kept or self.kept[1]["round"]["name"] == name else None
+        return round_
 
 
 def _finished(fitting: _Fitting, vocabulary: Any, network: nn.Module) -> Training:

@@ -28,11 +28,11 @@ from nbpipe.train.text import RULE
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device of this name; auto takes CUDA, then MPS, then CPU. Raises RequestError where it is absent."""
+    """Return the device of this name; auto takes CUDA, else the CPU. Raises RequestError where it is absent."""
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     found = [device for device, there in present.items() if there]
     if name == "auto":
-        return torch.device(found[0])
+        return torch.device("cuda" if present["cuda"] else "cpu")
     if name not in found:
         raise RequestError(f"device = {name!r}: not on this machine; accepted here: {', '.join(['auto', *found])}")
     return torch.device(name)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from nbpipe.errors import WorkError
 from nbpipe.stopping import Wish
-from nbpipe.train.checkpoint import Checkpoint, finite, order_state, restore_order
+from nbpipe.train.checkpoint import Checkpoint, finite, group, order_state, restore_order
 
 CHECK = 20  # steps between looks at the loss on a GPU, which has to stop for each
 
@@ -172,7 +172,7 @@ class Round:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all that the rest of this round depends on: tensors, and facts as JSON values."""
         groups = {"learner": self.learner.state(), "aside": self.aside}
-        tensors = {f"{group}.{name}": value for group, found in groups.items() for name, value in found.items()}
+        tensors = {f"{own}.{name}": value for own, found in groups.items() for name, value in found.items()}
         facts = {"name": self.name, "done": self.done, "step": self._step, "seen": self._seen, "order": self._began}
         return tensors | {"loss": self._loss}, {"round": facts}
 
@@ -194,8 +194,3 @@ def diverged(what: str) -> WorkError:
         f"{what}, is not a finite number; the last checkpoint in model/, where there was time for one, is of before; "
         "try another seed or device, and look for odd documents"
     )
-
-
-def group(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Return the tensors whose names start with `name` and a dot, by the rest of their names."""
-    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}

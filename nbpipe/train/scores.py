@@ -147,14 +147,18 @@ def compared(models: Sequence[Scores], intervals: Mapping[str, Mapping[str, Inte
 def guesses(model: Scores) -> bool:
     """Return whether a model is not shown to be better than always giving the commonest answer to these documents."""
     _, counts = np.unique(model.truth, axis=0, return_counts=True)
-    right, total = int(model.right.sum()), len(model.right)
-    return bool(binomtest(right, total, counts.max() / total, alternative="greater").pvalue >= CHANCE)
+    return _chance(model, counts.max() / len(model.truth)) >= CHANCE
+
+
+def _chance(model: Scores, guess: float) -> float:
+    """Return how likely guessing of this accuracy does as well as a model; exact one-sided binomial test."""
+    return float(binomtest(int(model.right.sum()), len(model.right), guess, alternative="greater").pvalue)
 
 
 def against_guessing(model: Scores, majority: Scores) -> str:
-    """Say whether a model beats always giving the commonest answer; exact one-sided binomial test."""
+    """Say whether a model beats always giving the commonest answer."""
     right, total, guess = int(model.right.sum()), len(model.right), majority.accuracy
-    chance = binomtest(right, total, guess, alternative="greater").pvalue
+    chance = _chance(model, guess)
     answer = "Yes: better" if chance < CHANCE else "No: not shown to be better"
     labels = "exactly their labels" if model.multi else "their label"
     return (

@@ -11,7 +11,7 @@ import torch
 
 from nbpipe.shown import Sentence, Shown, Table
 from nbpipe.train.calibrate import fit_temperature, probabilities
-from nbpipe.train.families import BAG, Task
+from nbpipe.train.families import BAG
 from nbpipe.train.fit import Training
 from nbpipe.train.growth import SHARES, Growth, growth, subsets
 from nbpipe.train.mislabelled import Mislabelled, folds, mislabelled, unable
@@ -71,10 +71,8 @@ def _bag(training: Training, rows: np.ndarray, asked: np.ndarray) -> np.ndarray:
     if len(vocabulary) == 1:  # no word to learn from
         return np.zeros((len(asked), len(start.parts.labels)), np.float32)
     bags = vocabulary.weigh(start.documents.counts)
-    weights = start.parts.weights(np.arange(len(start.parts.truth)), start.config.weighting)
     torch.manual_seed(start.config.seed)
     network = BAG.network(vocabulary, len(start.parts.labels))
-    task = Task(start.parts.truth, weights, start.parts.multi)
-    learner = BAG.learner(network, vocabulary, bags, task)
+    learner = BAG.learner(network, vocabulary, bags, start.task)
     Round("second", learner, rows, start.config.seed).epochs(len(training.again) or EPOCHS)
     return BAG.score(network, bags.take(asked), torch.device("cpu")).numpy()

@@ -6,7 +6,7 @@ A batch that does not fit into memory is taken in parts whose gradients add up, 
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -18,7 +18,9 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
 from nbpipe.errors import WorkError
+from nbpipe.progress import say
 from nbpipe.train.average import Average
+from nbpipe.train.checkpoint import group, optimizer_state, restore_optimizer
 from nbpipe.train.networks import Windowed, combine
 from nbpipe.train.windows import Batch, Corpus, Piece, Windows, by_length, cut, deal, draw
 
@@ -83,28 +85,31 @@ class Learner:
         self.network, self.corpus, self.recipe, self.steps = network, corpus, recipe, 0
         self.answers, self.most = answers.to(corpus.device), sys.maxsize
         self.adam = torch.optim.AdamW(network.groups(), betas=BETAS, weight_decay=recipe.decay, fused=True)
-        self.rates = [group["lr"] for group in self.adam.param_groups]
+        self.rates = [found["lr"] for found in self.adam.param_groups]
         table = network.table
         self.sparse = torch.optim.SparseAdam([table], recipe.vector_rate, BETAS) if table is not None else None
         self.average = Average(network, table, recipe.average) if recipe.average else None
 
-    def pieces(self, rows: np.ndarray, chance: np.random.Generator) -> list[Piece]:
+    def plan(self, rows: np.ndarray, order: np.random.Generator) -> list[Piece]:
         """Deal documents (int64 [M], positions in the corpus) to the batches of one epoch.
 
         Of a long document some windows are drawn. Another generator of the same seed gives the same batches.
         """
         windows = cut(self.corpus.tokens.offsets, rows, self.network.longest)
-        return deal(draw(windows, self.recipe.most, chance), rows, self.recipe.size(len(rows)), chance)
+        return deal(draw(windows, self.recipe.most, order), rows, self.recipe.size(len(rows)), order)
 
-    def epoch(self, pieces: list[Piece]) -> float:
-        """Train on these batches and return the mean loss of their documents."""
-        losses = [loss * len(piece.rows) for loss, piece in zip(self.train(pieces), pieces, strict=True)]
-        return torch.stack(losses).sum().item() / sum(len(piece.rows) for piece in pieces)
+    def load(self, batches: Sequence[Piece]) -> Iterator[Batch]:
+        """Yield batches as they lie on the device."""
+        return self.corpus.batches(batches, self.sparse is not None)
 
-    def train(self, pieces: list[Piece]) -> Iterator[Tensor]:
-        """Train on these batches, yielding each one's loss; between two the state may be taken."""
-        for batch in self.corpus.batches(pieces, self.sparse is not None):
-            yield self.step(batch)
+    def train(self, batches: Sequence[Piece]) -> Generator[tuple[Tensor, int], None, None]:
+        """Learn from batches, yielding each one's mean loss and number of documents; between two, ask for the state."""
+        for batch in self.load(batches):
+            yield self.step(batch), len(batch.rows)
+
+    def loss(self, logits: Tensor, rows: np.ndarray) -> Tensor:
+        """Return the mean loss of the logits of documents (int64 [B])."""
+        return self.answers.to(logits.device).loss(logits, torch.from_numpy(rows)) / max(len(rows), 1)
 
     def step(self, batch: Batch) -> Tensor:
         """Train on one batch and return its loss, the mean over documents."""
@@ -114,15 +119,15 @@ class Learner:
             self._shrink(min(len(batch.rows), self.most))
         clip_grad_norm_(self._dense(), CLIP)
         pace = min(1.0, (self.steps + 1) / self.recipe.warmup)
-        for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
-            group["lr"] = rate * pace
+        for found, rate in zip(self.adam.param_groups, self.rates, strict=True):
+            found["lr"] = rate * pace
         self.adam.step()
         self._step_vectors(batch.distinct, pace)
         self.steps += 1
         return loss
 
     def _dense(self) -> list[Tensor]:
-        return [parameter for group in self.adam.param_groups for parameter in group["params"]]
+        return [parameter for found in self.adam.param_groups for parameter in found["params"]]
 
     def _drop_words(self, batch: Batch) -> Batch:
         if not self.recipe.word_dropout:
@@ -193,69 +198,53 @@ class Learner:
 
     def state(self) -> dict[str, Tensor]:
         """Return all that the next step depends on, random numbers included, as tensors on the CPU."""
-        found = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-        for kind, optimizer in self._optimizers().items():
-            for number, values in optimizer.state_dict()["state"].items():
-                found |= {f"{kind}/{number}/{name}": torch.as_tensor(value) for name, value in values.items()}
+        groups = {"network": self.network.state_dict()}
+        groups |= {kind: optimizer_state(optimizer) for kind, optimizer in self._optimizers().items()}
         counts = {"steps": self.steps, "most": self.most}
         if self.average:
-            found |= {f"average/{name}": value for name, value in self.average.weights.items()}
-            found |= {"seen": self.average.seen, "faded": torch.tensor(self.average.faded, dtype=torch.float64)}
+            groups["average"] = self.average.weights
+            groups["faded"] = {"rows": self.average.seen, "now": torch.tensor(self.average.faded, dtype=torch.float64)}
             counts["averaged"] = self.average.steps
-        found |= {name: torch.tensor(value) for name, value in counts.items()}
-        found["random/cpu"] = torch.get_rng_state()
+        groups["counts"] = {name: torch.tensor(value) for name, value in counts.items()}
+        groups["random"] = {"cpu": torch.get_rng_state()}
         if self.corpus.device.type == "cuda":
-            found["random/cuda"] = torch.cuda.get_rng_state(self.corpus.device)
+            groups["random"]["cuda"] = torch.cuda.get_rng_state(self.corpus.device)
+        found = {f"{own}.{name}": value for own, values in groups.items() for name, value in values.items()}
         return {name: value.detach().cpu().clone() for name, value in found.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go back to a state of a learner that was made alike; the next steps are those that followed it."""
-        self.network.load_state_dict(_below(state, "network/"))
+        self.network.load_state_dict(group(state, "network"))
         for kind, optimizer in self._optimizers().items():
-            values: dict[int, dict[str, Tensor | int]] = {}
-            for name, value in _below(state, f"{kind}/").items():
-                number, key = name.split("/")
-                values.setdefault(int(number), {})[key] = int(value) if kind == "sparse" and key == "step" else value
-            optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
-        self.steps, self.most = int(state["steps"]), int(state["most"])
+            restore_optimizer(optimizer, group(state, kind))
+        counts, random = group(state, "counts"), group(state, "random")
+        self.steps, self.most = int(counts["steps"]), int(counts["most"])
         if self.average:
-            for name, value in _below(state, "average/").items():
+            for name, value in group(state, "average").items():
                 self.average.weights[name].copy_(value)
-            self.average.seen.copy_(state["seen"])
-            self.average.faded, self.average.steps = state["faded"].item(), int(state["averaged"])
-        torch.set_rng_state(state["random/cpu"])
-        if self.corpus.device.type == "cuda" and "random/cuda" in state:
-            torch.cuda.set_rng_state(state["random/cuda"], self.corpus.device)
+            self.average.seen.copy_(state["faded.rows"])
+            self.average.faded, self.average.steps = state["faded.now"].item(), int(counts["averaged"])
+        torch.set_rng_state(random["cpu"])
+        if self.corpus.device.type == "cuda" and "cuda" in random:
+            torch.cuda.set_rng_state(random["cuda"], self.corpus.device)
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"adam": self.adam} | ({"sparse": self.sparse} if self.sparse else {})
 
 
-def _below(state: dict[str, Tensor], start: str) -> dict[str, Tensor]:
-    return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
-
-
-def say(sentence: str) -> None:
-    """Tell people, on stderr."""
-    sys.stderr.write(f"{sentence}\n")
-
-
 @torch.no_grad()
-def score(network: Windowed, corpus: Corpus, rows: np.ndarray | None = None) -> Tensor:
-    """Return the logits [N, C] of documents (int64 [N], all of the corpus by default) in their order, on the CPU.
-
-    Every window is read, without dropout.
-    """
+def score(network: Windowed, corpus: Corpus) -> Tensor:
+    """Return the logits [N, C] of a corpus' documents, on the CPU; every window is read, without dropout."""
     network.eval()
-    rows, budget = np.arange(len(corpus.tokens)) if rows is None else rows, BUDGET
-    windows = cut(corpus.tokens.offsets, rows, network.longest)
+    documents, budget = len(corpus.tokens), BUDGET
+    windows = cut(corpus.tokens.offsets, np.arange(documents), network.longest)
     while (logits := _read(network, corpus, windows, budget)) is None:
         if budget <= network.longest:
             raise WorkError("a single window does not fit into the device's memory; take the CPU")
         budget //= 2
         say(f"out of memory; going on with batches of {budget:,} words")
     lengths, owners = torch.from_numpy(windows.lengths), torch.from_numpy(windows.owners)
-    return combine(logits, lengths, owners, len(rows), network.output.bias.cpu())
+    return combine(logits, lengths, owners, documents, network.output.bias.cpu())
 
 
 def _read(network: Windowed, corpus: Corpus, windows: Windows, budget: int) -> Tensor | None:

@@ -182,8 +182,7 @@ class Vocabulary:
     @cached_property
     def pairs(self) -> pl.Series:
         """The words that are pairs of words."""
-        words = pl.Series(self.words, dtype=pl.String)
-        return words.filter(words.str.contains(" ", literal=True))
+        return self._series.filter(self._series.str.contains(" ", literal=True))
 
     @property
     def bigrams(self) -> bool:
@@ -225,7 +224,11 @@ class Vocabulary:
 
     def _rows(self, words: pl.Series) -> np.ndarray:
         """Return the row of each of these words, -1 for unknown ones."""
-        return positions(words, pl.Series(self.words, dtype=pl.String))
+        return positions(words, self._series)
+
+    @cached_property
+    def _series(self) -> pl.Series:
+        return pl.Series(self.words, dtype=pl.String)
 
     def save(self, path: Path) -> None:
         """Write the vocabulary as JSON."""

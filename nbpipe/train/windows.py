@@ -144,7 +144,7 @@ class Corpus:
         windows = piece.windows
         lengths = torch.from_numpy(windows.lengths)
         words = self._pick(torch.from_numpy(windows.starts), lengths)
-        batch = Batch(words, lengths, self._move(torch.from_numpy(windows.owners)), piece.rows)
+        batch = Batch(words, lengths, move(torch.from_numpy(windows.owners), self.device), piece.rows)
         if not distinct:
             return batch
         found, places = torch.unique(torch.cat([words.new_zeros(1), words.flatten()]), return_inverse=True)
@@ -175,18 +175,18 @@ class Corpus:
                 tensor.record_stream(stream)
         return batch
 
-    def _move(self, tensor: Tensor) -> Tensor:
-        if self.device.type != "cuda":
-            return tensor.to(self.device)
-        return tensor.pin_memory().to(self.device, non_blocking=True)
-
     def _pick(self, starts: Tensor, lengths: Tensor) -> Tensor:
         """Return the windows' words [W, L], 0 behind their ends."""
         if not len(starts):
             return torch.zeros(0, 1, dtype=torch.int32, device=self.device)
         steps = torch.arange(int(lengths.max()), device=self._words.device)
         if self.resident:
-            starts, lengths = self._move(starts), self._move(lengths)
+            starts, lengths = move(starts, self.device), move(lengths, self.device)
         places = (starts[:, None] + steps).clamp_max(len(self._words) - 1)
         words = self._words[places].masked_fill(steps >= lengths[:, None], 0)
-        return words if self.resident else self._move(words)
+        return words if self.resident else move(words, self.device)
+
+
+def move(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; on CUDA through pinned memory, so that nothing waits for the copy."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

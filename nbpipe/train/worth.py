@@ -97,7 +97,7 @@ def worth(documents: Documents, parts: Parts, config: Train) -> Worth:
     The pretrained family is measured only where it is the one to be trained. Prices are those that `nbpipe plan` kept
     in the run, else the usual ones.
     """
-    sample, rows = documents.sample(parts.rows("train"), SAMPLE)
+    sample, rows = documents.sample(parts.rows("train"), SAMPLE, config.bigrams)
     task = Task(parts.truth[rows], np.ones(len(rows), np.float32), parts.multi)
     devices = [torch.device("cpu"), *([torch.device("cuda")] if torch.cuda.is_available() else [])]
     paces = []

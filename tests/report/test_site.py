@@ -1,5 +1,6 @@
 """The report as a colleague gets it: offline, complete or saying what is missing, and harmless in a real browser."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -187,3 +188,13 @@ def test_without_its_libraries_the_report_names_the_extra(library: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert f"RequestError: {library}: not installed" in done.stderr.replace("nbpipe.errors.", "")
     assert "pip install 'nbpipe[explain]'" in done.stderr
+
+
+def test_a_family_that_is_not_explained_is_said_to_be_left_out(maker) -> None:
+    maker.preprocess({"a/1.pdf": ("ok", "")})
+    maker.train()
+    receipt = maker.run.model / "receipt.json"
+    facts = json.loads(receipt.read_bytes())
+    facts["config"]["model"] = "gru"
+    receipt.write_text(json.dumps(facts))
+    assert "it was left out, since it takes apart bag" in text_of(build(maker.run))

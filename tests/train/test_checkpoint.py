@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from nbpipe.train import checkpoint as module
-from nbpipe.train.checkpoint import Checkpoint, finite, order_state, restore_order
+from nbpipe.train.checkpoint import (
+    Checkpoint,
+    finite,
+    group,
+    optimizer_state,
+    order_state,
+    restore_optimizer,
+    restore_order,
+)
 
 IDENTITY = {"torch": "2.0", "config": {"seed": 0, "model": "gru"}, "inputs": {"00000-of-00001": "ab"}}
 TENSORS = {"weights": torch.arange(6.0).reshape(2, 3).T, "step": torch.tensor(3), "random": torch.get_rng_state()}
@@ -83,14 +91,16 @@ def test_numbers_that_are_not_finite_are_never_kept(kept: Path, bad: float):
     assert not finite({"half": torch.tensor([bad], dtype=torch.bfloat16)})
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(kept: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_checkpoint_that_cannot_be_written_is_said_and_leaves_the_one_before(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     def full(tensors: object, draft: Path, **_: object) -> None:
         draft.write_bytes(b"half of it")
         raise OSError("no space left on device")
 
     monkeypatch.setattr(module, "save_file", full)
-    with pytest.raises(OSError, match="no space"):
-        Checkpoint(kept, IDENTITY).save(TENSORS, {"epoch": 4})
+    assert not Checkpoint(kept, IDENTITY).save(TENSORS, {"epoch": 4})
+    assert "cannot be written (no space left on device); training goes on" in capsys.readouterr().err
     assert Checkpoint(kept, IDENTITY).load()[1] == {"epoch": 3}
     assert list(kept.parent.iterdir()) == [kept]
 
@@ -130,3 +140,28 @@ def test_an_order_goes_on_where_it_was():
     assert [other.permutation(10).tolist() for _ in range(2)] == ahead
     restore_order(order, state)
     assert order.permutation(10).tolist() == ahead[0]
+
+
+def test_a_group_is_found_by_its_name_and_a_dot():
+    tensors = {"aside.bias": torch.ones(1), "asides": torch.ones(2), "learner.aside.x": torch.ones(3)}
+    assert list(group(tensors, "aside")) == ["bias"]
+    assert list(group(tensors, "learner")) == ["aside.x"]
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_an_optimizer_goes_on_where_another_was(sparse: bool):
+    def step(table: torch.nn.Embedding, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        table(torch.tensor([0, 2])).square().sum().backward()
+        optimizer.step()
+
+    torch.manual_seed(0)
+    one, other = (torch.nn.Embedding(3, 2, sparse=sparse) for _ in range(2))
+    kind = torch.optim.SparseAdam if sparse else torch.optim.Adam
+    ours, theirs = kind(one.parameters(), 0.1), kind(other.parameters(), 0.1)
+    step(one, ours)
+    other.load_state_dict(one.state_dict())
+    restore_optimizer(theirs, optimizer_state(ours))
+    for table, optimizer in ((one, ours), (other, theirs)):
+        step(table, optimizer)
+    assert torch.equal(one.weight, other.weight)

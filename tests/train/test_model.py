@@ -128,12 +128,13 @@ def test_an_absent_device_is_refused_with_those_present(monkeypatch: pytest.Monk
         pick_device("cuda")
 
 
-def test_auto_takes_cuda_before_mps_before_cpu(monkeypatch: pytest.MonkeyPatch):
+def test_auto_takes_cuda_else_the_cpu(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert pick_device("auto").type == "cuda"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert pick_device("auto").type == "mps"
+    assert pick_device("auto").type == "cpu"
+    assert pick_device("mps").type == "mps"
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "config.json", "labels.json", "vocabulary.json"])

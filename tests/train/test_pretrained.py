@@ -30,14 +30,15 @@ def network(folder: Path, frozen: bool = False) -> Pretrained:
     return Pretrained(*fetch(str(folder)), labels=2, frozen=frozen).eval()
 
 
-def corpus(network: Pretrained) -> Corpus:
-    return Corpus(tokenize(network.tokenizer, TEXTS), CPU)
+def corpus(network: Pretrained, texts: pl.Series = TEXTS) -> Corpus:
+    return Corpus(tokenize(network.tokenizer, texts), CPU)
 
 
 def learn(network: Pretrained, epochs: int) -> list[float]:
     answers = Answers(torch.tensor([0, 1, 0, 0, 0, 1]), torch.ones(len(TEXTS)))
     learner, rows = Learner(network, corpus(network), answers, replace(RECIPE, warmup=1)), np.array([0, 1, 2, 5])
-    return [learner.epoch(learner.pieces(rows, np.random.default_rng(number))) for number in range(epochs)]
+    orders = map(np.random.default_rng, range(epochs))
+    return [float(np.mean([loss.item() for loss, _ in learner.train(learner.plan(rows, order))])) for order in orders]
 
 
 def test_texts_become_the_tokens_of_the_encoder(folder: Path, monkeypatch: pytest.MonkeyPatch):
@@ -64,7 +65,7 @@ def test_special_tokens_stand_around_every_window(folder: Path):
 def test_a_batch_gives_the_logits_of_single_documents(folder: Path):
     made = network(folder)
     together = score(made, corpus(made))
-    alone = [score(made, corpus(made), np.array([row])) for row in range(len(TEXTS))]
+    alone = [score(made, corpus(made, TEXTS[row : row + 1])) for row in range(len(TEXTS))]
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
 
 
@@ -72,12 +73,12 @@ def test_a_long_document_gets_the_mean_of_its_windows(folder: Path):
     made = network(folder)
     each = [made.windows(torch.full((1, n), 5), torch.tensor([n])) for n in (12, 13, 12, 13)]
     expected = (each[0] * 24 + each[1] * 26) / 50
-    assert torch.allclose(score(made, corpus(made), np.array([2])), expected, atol=1e-5)
+    assert torch.allclose(score(made, corpus(made, TEXTS[2:3])), expected, atol=1e-5)
 
 
 def test_a_document_without_words_gets_the_bias(folder: Path):
     made = network(folder)
-    assert torch.equal(score(made, corpus(made), np.array([3]))[0], made.output.bias)
+    assert torch.equal(score(made, corpus(made, TEXTS[3:4]))[0], made.output.bias)
 
 
 def test_input_vectors_may_be_given_in_place_of_tokens(folder: Path):

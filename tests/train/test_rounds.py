@@ -13,7 +13,7 @@ from torch.nn import functional
 from nbpipe.errors import StoppedError, WorkError
 from nbpipe.stopping import Wish
 from nbpipe.train.checkpoint import Checkpoint
-from nbpipe.train.rounds import Epoch, Keeper, Patience, Round, group
+from nbpipe.train.rounds import Epoch, Keeper, Patience, Round
 
 ROWS, STEPS = np.arange(3, 23), 5
 
@@ -233,9 +233,3 @@ def test_a_search_goes_on_while_nothing_has_been_learnt_yet():
     assert Patience(1, 0.01).over(history)
     assert not Patience(1, 0.01, learnt=0.5).over(history)
     assert Patience(1, 0.01, learnt=0.6).over(history)
-
-
-def test_a_group_is_found_by_its_name_and_a_dot():
-    tensors = {"aside.bias": torch.ones(1), "asides": torch.ones(2), "learner.aside.x": torch.ones(3)}
-    assert list(group(tensors, "aside")) == ["bias"]
-    assert list(group(tensors, "learner")) == ["aside.x"]

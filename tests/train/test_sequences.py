@@ -36,7 +36,8 @@ def learner(family: type[Ordered] = Gru, recipe: Recipe = PLAIN, dropout: float 
 
 def learn(learner: Learner, epochs: int, first: int = 1) -> list[float]:
     rows = np.arange(DOCUMENTS)
-    return [learner.epoch(learner.pieces(rows, np.random.default_rng([0, n]))) for n in range(first, first + epochs)]
+    orders = [np.random.default_rng([0, n]) for n in range(first, first + epochs)]
+    return [float(np.mean([loss.item() for loss, _ in learner.train(learner.plan(rows, order))])) for order in orders]
 
 
 def weights(learner: Learner) -> torch.Tensor:
@@ -66,7 +67,7 @@ def test_the_same_seed_gives_the_same_weights(family: type[Ordered]):
 @pytest.mark.parametrize("family", [Gru, Attention])
 def test_a_restored_state_goes_on_as_if_never_left(family: type[Ordered]):
     unbroken, other = learner(family, Recipe()), learner(family, Recipe())
-    pieces = unbroken.pieces(np.arange(DOCUMENTS), np.random.default_rng(0))
+    pieces = unbroken.plan(np.arange(DOCUMENTS), np.random.default_rng(0))
     torch.manual_seed(3)
     for number, _ in enumerate(unbroken.train(pieces), 1):
         if number == 3:
@@ -84,7 +85,7 @@ def test_a_restored_state_goes_on_as_if_never_left(family: type[Ordered]):
 def test_a_step_leaves_the_vectors_of_other_words_alone():
     trained = learner(recipe=Recipe(word_dropout=0.0, average=0.0))
     before = trained.network.table.detach().clone()
-    pieces = trained.pieces(np.arange(3), np.random.default_rng(0))
+    pieces = trained.plan(np.arange(3), np.random.default_rng(0))
     list(trained.train(pieces))
     changed = (trained.network.table != before).any(1).nonzero().flatten().tolist()
     words = trained.corpus.tokens.take(np.arange(3)).words
@@ -101,7 +102,7 @@ def test_padding_stays_zero():
 def test_the_mean_of_the_weights_is_exact_though_rows_rest():
     trained = learner(recipe=Recipe(warmup=1, average=0.9))
     mean = [weight.detach().clone() for weight in trained.network.parameters()]
-    pieces = [p for n in range(3) for p in trained.pieces(np.arange(DOCUMENTS), np.random.default_rng(n))]
+    pieces = [p for n in range(3) for p in trained.plan(np.arange(DOCUMENTS), np.random.default_rng(n))]
     for number, _ in enumerate(trained.train(pieces), 1):
         share = min(0.9, number / (number + 9))
         mean = [share * m + (1 - share) * w.detach() for m, w in zip(mean, trained.network.parameters(), strict=True)]
@@ -162,14 +163,15 @@ def test_scoring_takes_smaller_batches_when_memory_runs_out(
 def test_scores_come_in_the_order_of_the_documents():
     network, (corpus, _) = learner().result(), made()
     rows = np.array([7, 3, 59, 0])
-    assert torch.allclose(score(network, corpus, rows), score(network, corpus)[torch.from_numpy(rows)], atol=1e-6)
-    alone = torch.cat([score(network, corpus, rows[[place]]) for place in range(4)])
-    assert torch.allclose(score(network, corpus, rows), alone, atol=1e-5)
+    some = [Corpus(corpus.tokens.take(part), CPU) for part in (rows, *rows[:, None])]
+    mixed, *alone = (score(network, documents) for documents in some)
+    assert torch.allclose(mixed, score(network, corpus)[torch.from_numpy(rows)], atol=1e-6)
+    assert torch.allclose(mixed, torch.cat(alone), atol=1e-5)
 
 
 def test_no_documents_have_no_scores():
-    network, (corpus, _) = learner().result(), made()
-    assert score(network, corpus, np.zeros(0, np.int64)).shape == (0, LABELS)
+    none = Corpus(Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64)), CPU)
+    assert score(learner().result(), none).shape == (0, LABELS)
 
 
 def test_documents_without_words_are_learnt_by_the_bias():
@@ -177,7 +179,7 @@ def test_documents_without_words_are_learnt_by_the_bias():
     corpus = Corpus(Tokens(np.zeros(0, np.int32), np.zeros(9, np.int64)), CPU)
     network = Gru(torch.ones(5), 2, width=16)
     trained = Learner(network, corpus, Answers(torch.ones(8, dtype=torch.int64), torch.ones(8)), Recipe(warmup=1))
-    trained.epoch(trained.pieces(np.arange(8), np.random.default_rng(0)))
+    list(trained.train(trained.plan(np.arange(8), np.random.default_rng(0))))
     assert (score(network, corpus).argmax(1) == 1).all()
 
 
