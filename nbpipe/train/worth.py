@@ -20,7 +20,7 @@ from nbpipe.train.corpus import Documents
 from nbpipe.train.families import FAMILIES, Family, Task, family
 from nbpipe.train.split import Parts
 
-SAMPLE = 64  # documents that are tried
+SAMPLE = 32  # documents that are tried
 REPEATED = 2048  # of a family whose steps are cheap, with some documents many times: its steps grow with their number
 SMALL = 600.0  # seconds of training on the CPU below which no other machine is worth starting
 
