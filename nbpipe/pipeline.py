@@ -94,7 +94,8 @@ def _need_extras(model: str) -> None:
     wanted = ["torch", "sklearn", "nh3", *explain, *(["transformers"] if model == "pretrained" else [])]
     lacking = [name for name in wanted if find_spec(name) is None]
     if lacking:
-        raise RequestError(f"{', '.join(lacking)}: not installed; all three stages need pip install 'nbpipe[explain]', pretrained encoders 'nbpipe[pretrained]' too")
+        extra = "explain,pretrained" if model == "pretrained" else "explain"
+        raise RequestError(f"{', '.join(lacking)}: not installed; all three stages need: pip install 'nbpipe[{extra}]'")
 
 
 def _preprocess(run: Run, plan: Plan, parameters: dict[str, Any], identity: dict[str, Any]) -> None:
