@@ -104,6 +104,12 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
+def make_corpus() -> Callable[..., None]:
+    """Return the function that writes text documents, a folder per topic: (folder, documents of each)."""
+    return make_documents
+
+
+@pytest.fixture(scope="session")
 def make_runs() -> Callable[..., Path]:
     """Return the function that writes a run folder: (folder, texts by path, num_shards, facts of its receipts)."""
     return write_run
@@ -113,3 +119,30 @@ def make_runs() -> Callable[..., Path]:
 def rewrite() -> Callable[..., None]:
     """Return the function that writes one shard: (run, shard, of, texts by path, facts of its receipt)."""
     return write_shard
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two layers that reads 16 tokens, with random weights, and a tokenizer of whole words."""
+    transformers = pytest.importorskip("transformers")
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    folder = tmp_path_factory.mktemp("tiny")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "wind", "sail", "mast", "oven", "flour", "bake"]
+    plain = Tokenizer(models.WordLevel({word: row for row, word in enumerate(words)}, unk_token="[UNK]"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    plain.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=plain, **names).save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "hidden_dropout_prob": 0.0,
+    }
+    config = transformers.BertConfig(vocab_size=len(words), max_position_embeddings=16, initializer_range=0.5, **sizes)
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder

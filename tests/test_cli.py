@@ -30,9 +30,12 @@ def test_a_finished_run_is_complete(finished: Path, command: Command) -> None:
         "explain.ipynb",
         "preprocess-00000-of-00002.ipynb",
         "preprocess-00001-of-00002.ipynb",
+        "seals",
         "train.ipynb",
     ]
-    assert command("verify", run).returncode == 0
+    proven = command("verify", run)
+    assert (proven.returncode, proven.stdout) == (0, "")
+    assert proven.stderr.startswith("verified: every document, file, receipt and notebook agrees; sha256 of the run: ")
     shown = command("status", run, "--watch").stdout
     assert [line.split("  ")[0] for line in shown.splitlines()[1:5]] == [
         "preprocess 00000-of-00002",
@@ -47,6 +50,19 @@ def test_nothing_private_is_in_the_audit_record(finished: Path) -> None:
     for path in (finished / "runs" / "documents").rglob("*"):
         if path.suffix in (".ipynb", ".json", ".html", ".md"):
             assert str(finished) not in path.read_text(), path.name
+
+
+def test_several_runs_are_compared_in_a_folder_of_their_own(finished: Path, run_copy: Path, command: Command) -> None:
+    done = command("report", finished / "runs" / "documents", run_copy, "--out", "shared")
+    assert done.stdout.strip().endswith("shared/index.html")
+    shared = Path(done.stdout.strip()).parent
+    assert sorted(path.name for path in shared.iterdir()) == ["documents", "index.html", "run"]
+    assert "tested on the same" in (shared / "index.html").read_text()
+
+
+def test_the_report_of_one_run_goes_nowhere_else(run_copy: Path, command: Command) -> None:
+    done = command("report", run_copy, "--out", "shared")
+    assert (done.returncode, "goes with several runs" in done.stderr) == (2, True)
 
 
 def test_the_same_command_again_finds_everything_done(finished: Path, command: Command) -> None:
