@@ -17,6 +17,9 @@ from nbpipe.errors import NbpipeError, RequestError
 from nbpipe.run import Run
 from nbpipe.stopping import KEPT
 
+# Reading notebooks loads a checker of international addresses that takes 3 s to load and that no notebook needs.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
 
 def _terminated(*_: object) -> None:
     """End, and so end the notebooks in flight too."""

@@ -26,6 +26,8 @@ from nbpipe.run import TEMPORARY, Run, write
 from nbpipe.verify import execution_problems, notebook_findings
 
 _GRACE = 10  # seconds
+# `python -m papermill`, without a checker of international addresses that takes 3 s to load and that no notebook needs.
+_PAPERMILL = "import sys; sys.modules['rfc3987_syntax'] = None; from papermill.cli import papermill; papermill()"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Job:
         flags = ["--parameters_base64", given, "--no-progress-bar", "--log-level", "ERROR"]
         complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - outlives this function, closed at the end of the execution
         process = subprocess.Popen(
-            [sys.executable, "-m", "papermill", *places, *flags],
+            [sys.executable, "-c", _PAPERMILL, *places, *flags],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=complaints,

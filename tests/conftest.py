@@ -2,17 +2,20 @@
 
 import hashlib
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner, Result
 
 from nbpipe.array import NUM_SHARDS, SCHEDULERS, SHARD
 from nbpipe.audit import Stamp, as_json, write_receipt
+from nbpipe.cli import main
 from nbpipe.config import Preprocess
 from nbpipe.records import LEDGER, PART, write_table
 from nbpipe.run import Run, write
@@ -82,11 +85,14 @@ def _no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds documents/ and runs/documents, run in two shards; only to be read."""
+    """A folder that holds documents/, labels.csv and runs/documents, run in two shards; only to be read."""
     folder = tmp_path_factory.mktemp("finished")
     make_documents(folder / "documents")
     (folder / "documents" / "cooking" / "broken.pdf").write_bytes(b"%PDF-1.4 nothing more")
-    done = nbpipe("run", "documents", "--shards", "2", where=folder)
+    paths = sorted(path.relative_to(folder / "documents") for path in (folder / "documents").glob("*/*"))
+    rows = [f"{path.as_posix()},{path.parent}" for path in paths]
+    (folder / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    done = nbpipe("run", "documents", "--labels", "labels.csv", "--shards", "2", where=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -98,9 +104,12 @@ def run_copy(finished: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a command of nbpipe in an empty folder."""
-    return lambda *words: nbpipe(*words, where=tmp_path)
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+    """Run a command of nbpipe in an empty folder; in this process, since each new one costs seconds of imports."""
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    yield lambda *words: CliRunner().invoke(main, list(map(str, words)), catch_exceptions=False)
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

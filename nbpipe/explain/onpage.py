@@ -4,7 +4,6 @@ Unusual: what cannot be shown is said in a sentence, and nothing is shown in its
 one go, since the processes that open strangers' files are worth starting once.
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nbpipe.explain.drawn import AGAINST, FOR, Box, draw
-from nbpipe.explain.reasons import Mark, Reasons, Strong
+from nbpipe.explain.reasons import Mark, Reasons, Strong, ending
 from nbpipe.preprocess.notes import Copy, Note, Noted, annotate
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsed import Parsed
@@ -231,8 +230,7 @@ def save(documents: Sequence[OnPage], folder: Path, workers: int = 1) -> Saved:
 def _name(reasons: Reasons) -> str:
     """Return a name of plain characters, of its own for each document and class."""
     plain = re.sub(r"[^a-z0-9]+", "-", Path(reasons.path).stem.lower())[:_NAMED].strip("-") or "document"
-    own = hashlib.sha256("\0".join([reasons.path, reasons.label]).encode()).hexdigest()
-    return f"{plain}-{own[:8]}"
+    return f"{plain}-{ending(reasons.path, reasons.label)}"
 
 
 def _sentence(reasons: Reasons, text: str) -> Sentence:

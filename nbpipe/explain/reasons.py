@@ -4,6 +4,7 @@ Unusual: explanations, texts and ledgers are tables of different stages. Here th
 documents that are looked at on their pages.
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,11 @@ def gather(run: Run, shards: Sequence[Receipt], rows: Iterable[Mapping[str, Any]
             known[row["path"]] |= row if schema is PART else {name: row[name] for name in ("parser", "ocr_pages")}
     folder = run.documents()
     return [_reasons(row, known[row["path"]], folder) for row in wanted if row["path"] in known]
+
+
+def ending(path: str, label: str) -> str:
+    """Return what the names of the files about a document and a class end in: 8 hexadecimal digits of their own."""
+    return hashlib.sha256("\0".join([path, label]).encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def _tables(shards: Sequence[Receipt]) -> Iterable[tuple[Path, pa.Schema]]:

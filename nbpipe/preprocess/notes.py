@@ -2,7 +2,8 @@
 
 Unusual: the original is only read, and the copy is read again before it is given away, by the parser that read the
 original: pages that are marked must hold the same text and all their notes. Each highlight brings its own drawing, so
-it looks the same in every viewer, and a dashed frame tells signs apart in print. The copy of a locked PDF is locked.
+it looks the same in every viewer, and a dashed frame tells signs apart in print. The copy of a locked PDF is locked,
+and what a PDF does by itself when it is opened is left out.
 """
 
 import io
@@ -24,7 +25,7 @@ from nbpipe.preprocess.places import ask
 from nbpipe.preprocess.traced import Rect
 
 if TYPE_CHECKING:  # slow to load, needed in the sandbox alone
-    from pypdf import PdfWriter
+    from pypdf import PdfReader, PdfWriter
     from pypdf.annotations import Highlight
     from pypdf.generic import StreamObject
 
@@ -90,6 +91,7 @@ def _copy(path: Path, password: str, notes: Sequence[Note]) -> bytes:
 
     with path.open("rb") as file:
         reader = PdfReader(file, password=password if password else None)
+        _disarm(reader)
         writer = PdfWriter(clone_from=reader)
         for note in notes:
             writer.add_annotation(note.page, _highlight(writer, note))
@@ -99,6 +101,16 @@ def _copy(path: Path, password: str, notes: Sequence[Note]) -> bytes:
         buffer = io.BytesIO()
         writer.write(buffer)
     return buffer.getvalue()
+
+
+def _disarm(reader: "PdfReader") -> None:
+    """Drop what a viewer would do by itself when it opens a copy or turns its pages."""
+    root = reader.root_object
+    root.pop("/OpenAction", None)
+    for holder in (root, *(page.indirect_reference.get_object() for page in reader.pages)):
+        holder.pop("/AA", None)
+    if "/Names" in root:
+        root["/Names"].pop("/JavaScript", None)
 
 
 def _highlight(writer: "PdfWriter", note: Note) -> "Highlight":

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from nbpipe.errors import WorkError
+from nbpipe.explain.reasons import ending
 from nbpipe.records import EXPLANATIONS, read_table
 from nbpipe.report.evidence import Evidence
 from nbpipe.report.pictures import data_uri
@@ -82,11 +83,7 @@ def _known(evidence: Evidence) -> dict[str, tuple[str, str]]:
         rows = read_table(evidence.explain.receipt.folder / "explanations.parquet", _ROW).to_pylist()
     except WorkError:
         return {}
-    return {_ending(row["path"], row["predicted"]): (row["path"], _claim(row)) for row in rows}
-
-
-def _ending(path: str, label: str) -> str:
-    return hashlib.sha256("\0".join([path, label]).encode(errors="surrogateescape")).hexdigest()[:8]
+    return {ending(row["path"], row["predicted"]): (row["path"], _claim(row)) for row in rows}
 
 
 def _claim(row: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ import pypdfium2
 import pytest
 from handmade import drawn, write
 from PIL import Image, ImageChops, ImageStat
+from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
@@ -59,6 +60,24 @@ def test_a_highlight_is_seen_where_it_belongs_and_says_its_weight(made: Path) ->
     height = picture(made).height
     assert changed == pytest.approx((BOX[0], height - BOX[3], BOX[2], height - BOX[1]), abs=2)
     assert (comments(copy.data, 0), comments(copy.data, 1)) == ([], ["words: +0.123 for cooking"])
+
+
+def test_what_a_pdf_does_by_itself_is_not_copied(made: Path) -> None:
+    writer = pypdf.PdfWriter(clone_from=drawn(made, plain))
+    action = DictionaryObject({NameObject("/S"): NameObject("/JavaScript"), NameObject("/JS"): TextStringObject("x")})
+    turned = DictionaryObject({NameObject("/O"): action})
+    named = DictionaryObject({NameObject("/JavaScript"): action})
+    for holder, name, what in [
+        (writer.root_object, "/OpenAction", action),
+        (writer.root_object, "/AA", turned),
+        (writer.root_object, "/Names", writer._add_object(named)),
+        (writer.pages[0], "/AA", turned),
+    ]:
+        holder[NameObject(name)] = what
+    writer.write(made)
+    copy = copied(made, [note()])
+    assert isinstance(copy, Copy)
+    assert (b"JavaScript" in made.read_bytes(), b"JavaScript" in copy.data) == (True, False)
 
 
 @pytest.mark.parametrize(("turned", "corner"), [(90, (1, 0)), (180, (1, 1)), (270, (0, 1))])

@@ -172,8 +172,7 @@ def test_the_attacks_are_in_the_report(report: Path, chain: Run) -> None:
     assert {"ok", "unreadable"} <= gather(chain).counts.keys()
 
 
-@pytest.mark.parametrize("policy", [True, False], ids=["policy", "bare"])
-@pytest.mark.parametrize("served", [False, True], ids=["file", "host"])
+@pytest.mark.parametrize(("served", "policy"), [(False, True), (True, False)], ids=["file-policy", "host-bare"])
 def test_no_attack_does_anything(report: Path, browser: Any, tmp_path: Path, policy: bool, served: bool) -> None:
     site = tmp_path / "team" / "shared report"
     shutil.copytree(report, site) if policy else without_policy(report, site)

@@ -8,6 +8,7 @@ import pytest
 from lxml import html as lxml_html
 from PIL import Image
 
+from nbpipe.explain.reasons import ending
 from nbpipe.records import write_table
 from nbpipe.report import marked as module
 from nbpipe.report.evidence import gather
@@ -45,12 +46,12 @@ def test_pictures_and_pdf_of_a_document_stand_together_in_the_order_of_its_pages
 
 
 def test_a_document_is_called_by_its_name_and_outcome(drawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    ending = module._ending("b/x <b>.pdf", "cat")
-    run = drawn({f"x-b-{ending}-page-1.png": png()})
+    own = ending("b/x <b>.pdf", "cat")
+    run = drawn({f"x-b-{own}-page-1.png": png()})
     row = {"path": "b/x <b>.pdf", "label": "dog", "predicted": "cat"}
     write_table(run.explain / "explanations.parquet", pa.Table.from_pylist([row], module._ROW))
     known = module._known(gather(run))
-    assert known == {ending: ("b/x <b>.pdf", "Predicted cat: its label is dog.")}
+    assert known == {own: ("b/x <b>.pdf", "Predicted cat: its label is dog.")}
 
 
 def test_the_pages_are_shown_and_the_index_leads_to_them(drawn) -> None:
