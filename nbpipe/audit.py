@@ -8,23 +8,25 @@ notebook whose kernel was killed as if every cell had completed.
 import hashlib
 import json
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache, cached_property
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
 from pathlib import Path
 from typing import Any, Self
 
 from nbpipe import __version__
-from nbpipe.config import EXPLAINED, Config
+from nbpipe.config import Config
 from nbpipe.errors import WorkError
-from nbpipe.run import write
+from nbpipe.run import Run, shard_numbers, write
 from nbpipe.shown import Sentence, Shown, Table
 
 RECEIPT = "receipt.json"
-_PACKAGES = ("papermill", "pypdf", "pypdfium2", "pyarrow", "polars", "torch", "scikit-learn", "captum")
+_DIGEST = "sha256"
+_TELLING = ("papermill", "pypdf", "pypdfium2", "pyarrow", "polars", "torch", "scikit-learn", "captum")
 
 
 def digest(path: Path) -> str:
@@ -38,9 +40,28 @@ def as_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
+def with_digest(content: Mapping[str, Any]) -> bytes:
+    """Return JSON that also holds the digest of itself, so that any change of it is found by `digested`."""
+    return as_json({**content, _DIGEST: hashlib.sha256(as_json(content)).hexdigest()})
+
+
+def digested(data: bytes) -> dict[str, Any]:
+    """Return what `with_digest` was given; raise ValueError for anything but the very bytes that it made."""
+    content = json.loads(data)
+    if isinstance(content, dict):
+        content.pop(_DIGEST, None)
+        if with_digest(content) == data:
+            return content
+    raise ValueError("not as it was written")
+
+
 @dataclass(frozen=True, repr=False)
 class Stamp(Shown):
-    """What made a result: code, packages, config, platform, device and the time it began."""
+    """What made a result: code, packages, config, platform, device and the time it began.
+
+    code: the digest of the package's own modules, which tells what a commit with changes, or an install without a
+    commit, does not.
+    """
 
     facts: Mapping[str, Any]
 
@@ -50,10 +71,11 @@ class Stamp(Shown):
         return cls(
             {
                 "nbpipe": __version__,
-                "commit": _commit(),
+                "commit": _commit() or _installed_commit(),
+                "code": _code(),
                 "python": platform.python_version(),
                 "platform": f"{platform.system()} {platform.machine()}",
-                "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+                "packages": {name: found for name in _wanted() if (found := _version(name))},
                 "device": device,
                 "seed": getattr(config, "seed", None),
                 "config": config.shareable(),
@@ -62,10 +84,24 @@ class Stamp(Shown):
         )
 
     def shown(self) -> list[Table | Sentence]:
-        """The facts but the config, which shows itself."""
+        """The facts but the config, which shows itself; of the packages those that decide most."""
         facts = {name: value for name, value in self.facts.items() if name not in ("config", "seed")}
-        facts["packages"] = ", ".join(f"{name} {found}" for name, found in facts["packages"].items())
+        facts["packages"] = ", ".join(
+            f"{name} {facts['packages'][name]}" for name in _TELLING if name in facts["packages"]
+        )
+        facts["code"] = facts["code"][:12]
         return [Table(["made with", ""], [(name, value or "unknown") for name, value in facts.items()])]
+
+
+def _wanted() -> list[str]:
+    """Name every package that this one asks for, for whatever purpose but its own tests."""
+    try:
+        lines = requires("nbpipe") or []
+    except PackageNotFoundError:  # a checkout that is only on the path
+        return list(_TELLING)
+    own = re.compile(r"""extra == ['"](test|all)['"]""")
+    named = {re.match(r"[\w.-]+", line)[0] for line in lines if not own.search(line)}
+    return sorted(named - {"nbpipe"}, key=str.lower)
 
 
 def _version(name: str) -> str | None:
@@ -73,6 +109,23 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+@cache
+def _code() -> str:
+    """Return the digest of the package's modules, by their names and bytes."""
+    folder = Path(__file__).parent
+    found = {path.relative_to(folder).as_posix(): digest(path) for path in sorted(folder.rglob("*.py"))}
+    return hashlib.sha256(as_json(found)).hexdigest()
+
+
+def _installed_commit() -> str | None:
+    """Return the commit that pip installed this package from; None where it came from elsewhere."""
+    try:
+        origin = json.loads(distribution("nbpipe").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return None
+    return origin.get("vcs_info", {}).get("commit_id")
 
 
 def _commit() -> str | None:
@@ -105,16 +158,19 @@ class Receipt(Shown):
         return hashlib.sha256(self.data).hexdigest()
 
     @property
-    def explained(self) -> bool:
-        """Whether the model that it is the receipt of is of a family that the explain stage takes apart."""
-        return self.facts["config"].get("model", EXPLAINED[0]) in EXPLAINED
-
-    @property
     def title(self) -> str:
         """The stage, and for preprocess the shard, that the receipt is of."""
         return (
             f"{self.facts['stage']} {self.folder.name}" if self.facts["stage"] == "preprocess" else self.facts["stage"]
         )
+
+    @property
+    def notebook(self) -> Path:
+        """Where the executed notebook of this stage is kept."""
+        stage = self.facts["stage"]
+        if stage != "preprocess":
+            return Run(self.folder.parent).notebook(stage)
+        return Run(self.folder.parents[1]).notebook(stage, *(shard_numbers(self.folder.name) or (0, 1)))
 
     def shown(self) -> list[Table | Sentence]:
         """What it is the receipt of, and its digest."""

@@ -18,7 +18,6 @@ from nbpipe.run import Run, planned
 from nbpipe.shown import Sentence, Shown, Table
 
 DEMO = "runs/demo-documents"
-EXPLAINED = ("bag",)  # families that the explain stage can take apart
 STATUSES = ("ok", "empty", "encrypted", "unreadable", "timeout", "crashed", "too_large", "unsupported")
 _NUMBERS = {int: re.compile(r"[+-]?[0-9]+"), float: re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?")}
 
@@ -249,8 +248,20 @@ class Explain(Config):
 
     run: Place = Field(Path("runs/demo"), validate_default=True, description="a run folder with a trained model")
     sample: int = Field(100, ge=1, description="a whole number of test documents to explain, at most; 1 or more")
-    method: Literal["integrated_gradients"] = Field("integrated_gradients", description="'integrated_gradients'")
+    method: Literal["integrated_gradients", "occlusion"] = Field(
+        "integrated_gradients", description="'integrated_gradients' or 'occlusion'; the other one is the second opinion"
+    )
     top: int = Field(10, ge=1, le=1000, description="a whole number of strongest words, 1 to 1000")
+    least_fall: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="of probability, 0 to 1: how much further it must fall without the strongest words",
+    )
+    most_alike: float = Field(
+        0.3, gt=0, le=1, description="rank correlation, above 0 to 1: reasons less alike than this are different ones"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("cpu", description="'cpu', 'auto', 'cuda' or 'mps'")
     seed: int = Field(0, ge=0, lt=2**31, description="a whole number, 0 to 2147483647")
 
     @model_validator(mode="after")

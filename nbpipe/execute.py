@@ -1,7 +1,7 @@
 """Executes a stage's notebook with papermill, and keeps it as audit record only when its receipt agrees.
 
 Unusual: papermill writes in place and saves a notebook whose kernel was killed as if it had completed. So it writes to
-a temporary name in a process of its own, and the rename to RUN/audit/ waits for the receipt.
+a temporary name in a process of its own, and the rename to RUN/audit/ waits for the receipt, and for its seal.
 """
 
 import base64
@@ -15,16 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import nbformat
 import psutil
 
 import nbpipe
+from nbpipe import seal
 from nbpipe.audit import RECEIPT, read_receipt, trusted
+from nbpipe.book import read_cells
 from nbpipe.errors import WorkError
 from nbpipe.run import TEMPORARY, Run, write
-from nbpipe.verify import notebook_findings
+from nbpipe.verify import execution_problems, notebook_findings
 
 _GRACE = 10  # seconds
+# `python -m papermill`, without a checker of international addresses that takes 3 s to load and that no notebook needs.
+_PAPERMILL = "import sys; sys.modules['rfc3987_syntax'] = None; from papermill.cli import papermill; papermill()"
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Job:
         flags = ["--parameters_base64", given, "--no-progress-bar", "--log-level", "ERROR"]
         complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - outlives this function, closed at the end of the execution
         process = subprocess.Popen(
-            [sys.executable, "-m", "papermill", *places, *flags],
+            [sys.executable, "-c", _PAPERMILL, *places, *flags],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=complaints,
@@ -99,14 +102,18 @@ class Execution:
         self.complaints.close()
         book = _read(self.draft)
         self.draft.unlink(missing_ok=True)
-        if book is not None:
-            write(self.job.failed, nbformat.writes(_shareable(book)).encode())
-        if self.process.returncode or book is None:
+        data = (json.dumps(_shareable(book), indent=1, ensure_ascii=False) + "\n").encode(errors="surrogatepass")
+        if book:
+            write(self.job.failed, data)
+        if self.process.returncode or not book:
             raise WorkError(f"{self.job.notebook.stem}: {_failure(book, complaint)}")
-        wrong = notebook_findings(self.job.failed, read_receipt(self.job.folder))
+        receipt = read_receipt(self.job.folder)
+        wrong = list(execution_problems(read_cells(data), receipt))
         if wrong:
-            raise WorkError("\n".join(wrong))
+            raise WorkError("\n".join(f"{self.job.notebook.stem}: its notebook {problem}" for problem in wrong))
+        seal.keep(self.job.notebook, seal.Seal.of(data, receipt))
         self.job.failed.replace(self.job.notebook)
+        seal.keep(self.job.notebook, seal.Seal.of(data, receipt), alone=True)
 
     def interrupt(self) -> None:
         """Ask the kernel to end: a stage then keeps what it has finished, and papermill ends by itself."""
@@ -136,30 +143,29 @@ def _literal(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _read(path: Path) -> nbformat.NotebookNode | None:
+def _read(path: Path) -> dict[str, Any]:
+    """Return what papermill saved; nothing where that is no notebook."""
     try:
-        return nbformat.read(path, as_version=4)
+        data = path.read_bytes()
+        return json.loads(data) if read_cells(data) else {}
     except (OSError, ValueError):
-        return None
+        return {}
 
 
-def _shareable(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def _shareable(book: dict[str, Any]) -> dict[str, Any]:
     """Take out the machine's paths that papermill notes in a notebook."""
-    for name in ("input_path", "output_path"):
-        if name in book.metadata.get("papermill", {}):
-            book.metadata.papermill[name] = Path(book.metadata.papermill[name] or "").name
+    noted = book.get("metadata", {}).get("papermill", {})
+    for name in noted.keys() & {"input_path", "output_path"}:
+        noted[name] = Path(noted[name] or "").name
     return book
 
 
-def _failure(book: nbformat.NotebookNode | None, complaint: str) -> str:
+def _failure(book: dict[str, Any], complaint: str) -> str:
     """Return what a person needs to know of a failed notebook."""
-    cells = book.cells if book is not None else []
-    errors = [output for cell in cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    outputs = [output for cell in book.get("cells", []) for output in cell.get("outputs", [])]
+    errors = [output for output in outputs if output["output_type"] == "error"]
     if errors:
-        return (
-            errors[0].evalue
-            if errors[0].ename in ("RequestError", "WorkError", "StoppedError")
-            else f"{errors[0].ename}: {errors[0].evalue}"
-        )
+        name, said = errors[0]["ename"], errors[0]["evalue"]
+        return said if name in ("RequestError", "WorkError", "StoppedError") else f"{name}: {said}"
     lines = complaint.strip().splitlines()
     return lines[-1] if lines else f"papermill ended without a word; {RECEIPT} was not written"

@@ -1,4 +1,4 @@
-"""Reads a stage's config from the notebook that is being executed.
+"""Reads a stage's config from the notebook that is being executed, and seals that notebook once its receipt is shown.
 
 Unusual: it looks into IPython's input history and, under papermill, at the parent's command line. Globals alone would
 refuse a re-run in an open notebook, where many names exist; and papermill has already turned `1_0` into 10 and only
@@ -6,27 +6,38 @@ warned about a misspelt name when the kernel sees them.
 """
 
 import ast
-from typing import TypeVar
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import psutil
 from IPython import get_ipython
 
+from nbpipe.audit import Receipt
 from nbpipe.config import Config
 from nbpipe.errors import RequestError
+from nbpipe.progress import say
+from nbpipe.seal import from_kernel, keep
 
 C = TypeVar("C", bound=Config)
+_TRIES, _PAUSE = 5, 0.2
 
 
 def configure(kind: type[C]) -> C:
     """Return the config of `kind` from this notebook's parameters cells.
 
-    Raises RequestError for an unknown name, a wrong type, a number whose spelling was lossy, or no notebook at all.
+    From then on, the cell that shows the stage's receipt seals the notebook. Raises RequestError for an unknown name, a
+    wrong type, a number whose spelling was lossy, or no notebook at all.
     """
     shell = get_ipython()
     if shell is None:
         raise RequestError(f"not in a notebook: call nbpipe.config.{kind.__name__}(...) with keyword arguments")
     names = parameter_names(shell.user_ns["In"], set(kind.model_fields))
     refuse_lossy(kind, papermill_arguments())
+    shell.events.register("post_run_cell", Witness(shell, kind.__name__.lower()))  # an equal one is registered once
     return kind(**{name: shell.user_ns[name] for name in names if name in shell.user_ns})
 
 
@@ -56,14 +67,58 @@ def _assigned(source: str) -> list[tuple[str, bool]]:
 
 def papermill_arguments() -> dict[str, str]:
     """Return what papermill's command line says after each -p, to the letter; {} when papermill is not the parent."""
-    try:
-        words = psutil.Process().parent().cmdline()
-    except (psutil.Error, AttributeError):
-        return {}
-    if not any("papermill" in word for word in words[:4]):
-        return {}
+    words = _papermill()[0]
     flags = [i for i, word in enumerate(words[:-2]) if word in ("-p", "--parameters")]
     return {words[i + 1]: words[i + 2] for i in flags}
+
+
+def papermill_draft() -> bytes | None:
+    """Return the notebook that papermill's command is making, as it is saved so far; None where none is found."""
+    words, folder = _papermill()
+    names = [word.replace("{{", "{").replace("}}", "}") for word in words if word.endswith(".ipynb")]
+    for _ in range(_TRIES if names else 0):
+        for path in (folder / name for name in reversed(names)):
+            with suppress(OSError, ValueError, TypeError, KeyError):
+                data = path.read_bytes()
+                noted = json.loads(data)["metadata"]["papermill"]
+                if noted["end_time"] is None and Path(noted["output_path"]).name == path.name:
+                    return data
+        time.sleep(_PAUSE)  # papermill may be writing it in this moment
+    return None
+
+
+def _papermill() -> tuple[list[str], Path]:
+    """Return the words of the papermill command that this kernel runs for, and its folder; none where it is another."""
+    try:
+        parent = psutil.Process().parent()
+        words = parent.cmdline()
+        if any("papermill" in word for word in words[:4]):
+            return words, Path(parent.cwd())
+    except (psutil.Error, AttributeError):
+        pass
+    return [], Path()
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Called after each cell: seals the notebook when a cell ends in the receipt of this notebook's stage."""
+
+    shell: Any
+    stage: str
+
+    def __call__(self, done: Any) -> None:
+        """Seal; a seal that cannot be written is said, and found missing by `nbpipe verify`."""
+        receipt = done.result
+        if not isinstance(receipt, Receipt) or receipt.facts["stage"] != self.stage:
+            return
+        history = self.shell.history_manager.input_hist_raw[1:]
+        try:
+            keep(
+                receipt.notebook,
+                from_kernel(history, papermill_draft(), receipt, self.shell.display_formatter.format(receipt)),
+            )
+        except OSError as error:
+            say(f"the notebook's seal cannot be written ({error.strerror}); run the notebook again")
 
 
 def refuse_lossy(kind: type[Config], given: dict[str, str]) -> None:

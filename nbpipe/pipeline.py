@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from nbpipe.array import resubmissions
 from nbpipe.audit import read_receipt, trusted
-from nbpipe.config import EXPLAINED, STATUSES, Config, Explain, Preprocess, Train, base, relative
+from nbpipe.config import STATUSES, Config, Explain, Preprocess, Train, base, relative
 from nbpipe.errors import RequestError, WorkError, nearest
 from nbpipe.execute import Execution, Job
 from nbpipe.preprocess.plan import Plan
@@ -37,7 +37,7 @@ def run_all(given: dict[str, Any]) -> Run:
     given: parameters by name, each for every stage that knows it. Raises RequestError before any work where one is
     wrong; WorkError where a notebook failed, with all that was finished kept.
     """
-    _need_extras(given.get("model", EXPLAINED[0]))
+    _need_extras(given.get("model", ""))
     import polars as pl
 
     from nbpipe.train.labels import csv_labels, encoder_digest, labels_digest
@@ -58,9 +58,6 @@ def run_all(given: dict[str, Any]) -> Run:
     train = Train(**stages["train"] | {"run": run.folder})
     made_from = {"labels": labels_digest(train), "encoder": encoder_digest(train)}
     _alone(run, "train", stages["train"], {"inputs": inputs, **made_from})
-    if train.model not in EXPLAINED:
-        say(f"explain: left out, since it takes apart {', '.join(EXPLAINED)} and not {train.model}")
-        return run
     _alone(run, "explain", stages["explain"], {"inputs": {"model": read_receipt(run.model).digest}})
     return run
 
@@ -90,8 +87,7 @@ def share_out(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _need_extras(model: str) -> None:
-    explain = ["captum"] if model in EXPLAINED else []
-    wanted = ["torch", "sklearn", "nh3", *explain, *(["transformers"] if model == "pretrained" else [])]
+    wanted = ["torch", "sklearn", "nh3", "captum", *(["transformers"] if model == "pretrained" else [])]
     lacking = [name for name in wanted if find_spec(name) is None]
     if lacking:
         extra = "explain,pretrained" if model == "pretrained" else "explain"

@@ -79,12 +79,25 @@ EXPLANATIONS = pa.schema(
         pa.field("path", pa.string(), nullable=False),
         pa.field("label", pa.string(), nullable=False),
         pa.field("predicted", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
         pa.field("probability", pa.float32(), nullable=False),
         pa.field("method", pa.string(), nullable=False),
         pa.field("gap", pa.float32(), nullable=False),
+        pa.field("steps", pa.int64(), nullable=False),
         pa.field("words", pa.list_(ATTRIBUTION), nullable=False),
     ]
 )
+
+
+def neighbours(width: int) -> pa.Schema:
+    """Return the schema of the documents a model learnt from, each with the direction of its hidden vector."""
+    return pa.schema(
+        [
+            pa.field("path", pa.string(), nullable=False),
+            pa.field("label", pa.string(), nullable=False),
+            pa.field("vector", pa.list_(pa.field("item", pa.float16(), nullable=False), width), nullable=False),
+        ]
+    )
 
 
 def write_table(path: Path, table: pa.Table, lasting: bool = True) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nbpipe.audit import Receipt, find_receipt
 from nbpipe.claim import Claim, Progress, read_claim
-from nbpipe.config import EXPLAINED, STATUSES
+from nbpipe.config import STATUSES
 from nbpipe.cost import duration
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.plan import Plan
@@ -173,9 +173,7 @@ def _rate(progress: Progress) -> float:
 
 def _stage(stage: str, run: Run, inputs: dict[str, Path]) -> Stage:
     """Return how far train or explain is; outdated where what it was made from was made again since."""
-    receipt, model = _receipt(run.of(stage)), _receipt(run.model)
-    if stage == "explain" and receipt is None and isinstance(model, Receipt) and not model.explained:
-        return Stage(stage, "done", f"left out: it takes apart {', '.join(EXPLAINED)}")
+    receipt = _receipt(run.of(stage))
     if isinstance(receipt, Receipt):
         found = {name: _receipt(folder) for name, folder in inputs.items()}
         now = {name: made.digest for name, made in found.items() if isinstance(made, Receipt)}

@@ -1,38 +1,87 @@
-"""Proves a finished run: every digest again, the chain of receipts, and the executed notebooks beside them."""
+"""Proves a finished run: documents, shards, model, explanations and notebooks, each by the digests that the next holds.
 
-import json
+Unusual: nothing of it is secret, so who can write to a run can write a whole new one. What is found is any change that
+does not change all that follows from it. The digest of the run, which `prove` returns, stands for everything at once:
+noted elsewhere, it proves that the run is still the one that was seen then.
+"""
+
+import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import nbformat
-
-from nbpipe.audit import RECEIPT, Receipt, differences, find_receipt
+from nbpipe import crate, seal
+from nbpipe.audit import RECEIPT, Receipt, as_json, differences, digest, digested, find_receipt
+from nbpipe.book import Cell, read_cells
 from nbpipe.errors import RequestError, WorkError
+from nbpipe.originals import compare
 from nbpipe.preprocess.plan import Plan
 from nbpipe.run import Run
 
 
+@dataclass
+class Proof:
+    """What was found about a run: findings, that speak against it, and remarks, on what could not be looked at."""
+
+    findings: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    digest: str = ""
+
+
+def prove(run: Run, documents: Path | None = None) -> Proof:
+    """Prove a run and the documents that it was made from.
+
+    documents: where they lie on this machine; where it is not given, where they lay when the run was made. Raises
+    RequestError where the run or the given folder is none.
+    """
+    proof = Proof(verify(run))
+    proof.remarks += _outputs_unknown(run)
+    if not proof.findings:  # else it is out of date with what was found, or described by it
+        proof.findings += crate.findings(run)
+    changed, remarks = compare(run, documents)
+    proof.findings += changed
+    proof.remarks += remarks
+    if not proof.findings:
+        proof.digest = run_digest(run)
+    return proof
+
+
+def run_digest(run: Run) -> str:
+    """Return one digest that stands for the plan, every receipt, and thus every file, and every executed notebook."""
+    paths = [run.plan, *run.folder.glob(f"shards/*/{RECEIPT}"), run.model / RECEIPT, run.explain / RECEIPT]
+    paths += (path for path in run.audit.glob("*.ipynb") if not path.stem.endswith(".failed"))
+    found = {path.relative_to(run.folder).as_posix(): digest(path) for path in paths if path.is_file()}
+    return hashlib.sha256(as_json(found)).hexdigest()
+
+
 def verify(run: Run) -> list[str]:
-    """Return one line per thing that is wrong with a run; none when everything is proven.
+    """Return one line per thing that is wrong within a run's folder; none when everything in it is proven.
 
     Raises RequestError where the folder is no run.
     """
     if not run.plan.exists():
         raise RequestError(f"run = {run.folder.name!r}: no run folder (it holds no plan.json)")
     try:
-        plan = Plan.decode(run.plan.read_bytes())
+        plan = Plan.decode(data := run.plan.read_bytes())
     except WorkError as error:
         return [str(error)]
-    findings: list[str] = []
+    findings = [] if plan.encode() == data else ["plan.json: is not as it was written; restore it"]
+    findings += _forecast(run)
     shards = [_receipt(run, "preprocess", findings, index, plan.num_shards) for index in range(plan.num_shards)]
     findings += _shards(plan, [shard for shard in shards if shard], run)
     model = _receipt(run, "train", findings)
     findings += _inputs(model, {shard.folder.name: shard.digest for shard in shards if shard})
-    if model and not model.explained:
-        stale = (run.explain / RECEIPT).exists()
-        return findings + [f"explain: is of an earlier model; remove {run.explain.name}/ and its notebook"] * stale
     explained = _receipt(run, "explain", findings)
     return findings + _inputs(explained, {"model": model.digest} if model else {})
+
+
+def _forecast(run: Run) -> list[str]:
+    try:
+        if run.forecast.exists():
+            digested(run.forecast.read_bytes())
+        return []
+    except ValueError:
+        return ["forecast.json: is not as it was written; make it again with `nbpipe plan`, or delete it"]
 
 
 def _receipt(run: Run, stage: str, findings: list[str], shard: int = 0, num_shards: int = 1) -> Receipt | None:
@@ -48,8 +97,10 @@ def _receipt(run: Run, stage: str, findings: list[str], shard: int = 0, num_shar
         findings.append(f"{name}: has no receipt, so it is not finished; run it")
         return None
     if receipt.title != name:
-        findings.append(f"{name}: its folder holds the receipt of {receipt.title}")
-    findings += differences(receipt)
+        findings.append(f"{name}: its folder holds the receipt of {receipt.title}; run {name} again")
+    for line in differences(receipt):
+        remedy = "remove it" if line.endswith("is not in the receipt") else f"restore it, or run {name} again"
+        findings.append(f"{line}; {remedy}")
     findings += notebook_findings(run.notebook(stage, shard, num_shards), receipt)
     return receipt
 
@@ -57,15 +108,15 @@ def _receipt(run: Run, stage: str, findings: list[str], shard: int = 0, num_shar
 def _shards(plan: Plan, receipts: list[Receipt], run: Run) -> Iterator[str]:
     for receipt in receipts:
         if receipt.facts.get("plan") != plan.fingerprint:
-            yield f"{receipt.title}: made from another plan than plan.json"
+            yield f"{receipt.title}: made from another plan than plan.json; run it again"
         expected = len(plan.shards[int(receipt.folder.name[:5])])
         if receipt.facts.get("rows") != expected:
-            yield f"{receipt.title}: has {receipt.facts.get('rows')} rows, the plan says {expected}"
+            yield f"{receipt.title}: has {receipt.facts.get('rows')} rows, the plan says {expected}; run it again"
     if len({receipt.facts.get("parser") for receipt in receipts}) > 1:
         yield "preprocess: shards were parsed by different parser versions; run the older ones again"
     planned = {run.shard(index, plan.num_shards).name for index in range(plan.num_shards)}
     present = {folder.name for folder in (run.folder / "shards").glob("*") if folder.is_dir()}
-    yield from (f"shards/{name}: is not a shard of this plan" for name in sorted(present - planned))
+    yield from (f"shards/{name}: is not a shard of this plan; remove it" for name in sorted(present - planned))
 
 
 def _inputs(receipt: Receipt | None, expected: dict[str, str]) -> list[str]:
@@ -80,23 +131,37 @@ def _inputs(receipt: Receipt | None, expected: dict[str, str]) -> list[str]:
 
 
 def notebook_findings(path: Path, receipt: Receipt) -> list[str]:
-    """Return what is wrong with the executed notebook of a receipt: missing, failed, not run 1..n, another's."""
+    """Return what is wrong with the executed notebook of a receipt: missing, failed, another's, changed since."""
     name = f"audit/{path.name}"
     try:
-        book = nbformat.read(path, as_version=4)
-        return [f"{name}: {problem}" for problem in _problems(book, receipt)]
+        data = path.read_bytes()
+        cells = read_cells(data)
     except FileNotFoundError:
         return [f"{name}: is missing; `nbpipe run` makes it"]
-    except (ValueError, TypeError, AttributeError, nbformat.ValidationError):
-        return [f"{name}: is no notebook that can be read"]
+    except (OSError, ValueError):
+        return [f"{name}: is no notebook that can be read; run its stage again"]
+    problems = list(execution_problems(cells, receipt)) or seal.findings(path, cells, data, receipt.digest)
+    return [f"{name}: {problem}; restore it, or run {receipt.title} again" for problem in problems]
 
 
-def _problems(book: nbformat.NotebookNode, receipt: Receipt) -> Iterator[str]:
-    code = [cell for cell in book.cells if cell.cell_type == "code" and cell.source.strip()]
-    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+def execution_problems(cells: list[Cell], receipt: Receipt) -> Iterator[str]:
+    """Yield what shows that these cells are not an execution from first to last that ended in the receipt."""
+    code = [cell for cell in cells if cell.code]
+    if [cell.count for cell in code] != list(range(1, len(code) + 1)):
         yield "was not executed from its first cell to its last, in order"
-    if any(output.output_type == "error" for cell in code for output in cell.outputs):
+    if any(cell.failed for cell in code):
         yield "holds an error"
-    last = json.dumps(code[-1].outputs) if code else ""
-    if receipt.digest not in last:
-        yield f"does not name the receipt of {receipt.title} (sha256 {receipt.digest[:12]}...); it was run again since"
+    if not code or receipt.digest not in str(code[-1].outputs):
+        yield f"does not name the receipt of {receipt.title} (sha256 {receipt.digest[:12]}...)"
+
+
+def _outputs_unknown(run: Run) -> Iterator[str]:
+    """Yield a remark on each notebook of which only the sources are sealed."""
+    for folder in [*sorted(run.folder.glob("shards/*")), run.model, run.explain]:
+        try:
+            receipt = find_receipt(folder)
+        except WorkError:
+            continue
+        if receipt and receipt.notebook.exists() and not seal.outputs_known(receipt.notebook, receipt.digest):
+            name = receipt.notebook.name
+            yield f"audit/{name}: what its cells showed is not sealed, since it was not made by the papermill command"

@@ -2,17 +2,20 @@
 
 import hashlib
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner, Result
 
 from nbpipe.array import NUM_SHARDS, SCHEDULERS, SHARD
 from nbpipe.audit import Stamp, as_json, write_receipt
+from nbpipe.cli import main
 from nbpipe.config import Preprocess
 from nbpipe.records import LEDGER, PART, write_table
 from nbpipe.run import Run, write
@@ -82,11 +85,14 @@ def _no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds documents/ and runs/documents, run in two shards; only to be read."""
+    """A folder that holds documents/, labels.csv and runs/documents, run in two shards; only to be read."""
     folder = tmp_path_factory.mktemp("finished")
     make_documents(folder / "documents")
     (folder / "documents" / "cooking" / "broken.pdf").write_bytes(b"%PDF-1.4 nothing more")
-    done = nbpipe("run", "documents", "--shards", "2", where=folder)
+    paths = sorted(path.relative_to(folder / "documents") for path in (folder / "documents").glob("*/*"))
+    rows = [f"{path.as_posix()},{path.parent}" for path in paths]
+    (folder / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    done = nbpipe("run", "documents", "--labels", "labels.csv", "--shards", "2", where=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -98,9 +104,18 @@ def run_copy(finished: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a command of nbpipe in an empty folder."""
-    return lambda *words: nbpipe(*words, where=tmp_path)
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+    """Run a command of nbpipe in an empty folder; in this process, since each new one costs seconds of imports."""
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    yield lambda *words: CliRunner().invoke(main, list(map(str, words)), catch_exceptions=False)
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def make_corpus() -> Callable[..., None]:
+    """Return the function that writes text documents, a folder per topic: (folder, documents of each)."""
+    return make_documents
 
 
 @pytest.fixture(scope="session")
@@ -113,3 +128,30 @@ def make_runs() -> Callable[..., Path]:
 def rewrite() -> Callable[..., None]:
     """Return the function that writes one shard: (run, shard, of, texts by path, facts of its receipt)."""
     return write_shard
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two layers that reads 16 tokens, with random weights, and a tokenizer of whole words."""
+    transformers = pytest.importorskip("transformers")
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    folder = tmp_path_factory.mktemp("tiny")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "wind", "sail", "mast", "oven", "flour", "bake"]
+    plain = Tokenizer(models.WordLevel({word: row for row, word in enumerate(words)}, unk_token="[UNK]"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    plain.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=plain, **names).save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "hidden_dropout_prob": 0.0,
+    }
+    config = transformers.BertConfig(vocab_size=len(words), max_position_embeddings=16, initializer_range=0.5, **sizes)
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder

@@ -221,7 +221,9 @@ def test_the_command_of_the_readme_runs_one_task(here: Path) -> None:
     (receipt,) = (here / "runs" / "production" / "shards").glob("*/receipt.json")
     facts = json.loads(receipt.read_text())
     assert (facts["shard"], facts["num_shards"], facts["config"]["shard"]) == (1, 10, 1)
-    assert [book.name for book in (here / "runs/production/audit").iterdir()] == ["preprocess-00001-of-00010.ipynb"]
+    assert [book.name for book in (here / "runs/production/audit").glob("*.ipynb")] == [
+        "preprocess-00001-of-00010.ipynb"
+    ]
 
 
 def test_the_readme_has_a_recipe_for_each_scheduler() -> None:

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from nbpipe.audit import Receipt, Stamp, differences, find_receipt, read_receipt, trusted, write_receipt
+from nbpipe.audit import (
+    Receipt,
+    Stamp,
+    differences,
+    digested,
+    find_receipt,
+    read_receipt,
+    trusted,
+    with_digest,
+    write_receipt,
+)
 from nbpipe.config import Train
 from nbpipe.errors import WorkError
 
@@ -67,3 +77,18 @@ def test_a_damaged_receipt_is_named(tmp_path: Path, content: bytes) -> None:
 def test_the_receipt_shows_its_own_digest(receipt: Receipt) -> None:
     assert receipt.digest in receipt._repr_html_()
     assert receipt.digest in repr(receipt)
+
+
+def test_the_stamp_names_what_was_asked_for_and_not_the_tools_of_tests(receipt: Receipt) -> None:
+    packages = receipt.facts["stamp"]["packages"]
+    assert packages.keys() >= {"click", "numpy", "papermill", "pillow", "psutil", "pyarrow", "pydantic", "torch"}
+    assert not packages.keys() & {"pytest", "hypothesis", "ruff", "nbpipe"}
+    assert len(receipt.facts["stamp"]["code"]) == 64
+
+
+def test_json_with_its_own_digest_shows_any_change() -> None:
+    data = with_digest({"b": [1.5, "é"], "a": None})
+    assert digested(data) == {"a": None, "b": [1.5, "é"]}
+    for other in (data.replace(b"1.5", b"1.6"), data + b" ", data.replace(b'"a"', b'"c"'), b"[]", b"{}"):
+        with pytest.raises(ValueError, match=r"not as it was written"):
+            digested(other)

@@ -4,18 +4,18 @@ import csv
 import io
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from nbpipe.audit import trusted
 from nbpipe.cli import main
 from nbpipe.records import LEDGER, read_table
 from nbpipe.verify import notebook_findings
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+Command = Callable[..., Result]
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
@@ -30,9 +30,12 @@ def test_a_finished_run_is_complete(finished: Path, command: Command) -> None:
         "explain.ipynb",
         "preprocess-00000-of-00002.ipynb",
         "preprocess-00001-of-00002.ipynb",
+        "seals",
         "train.ipynb",
     ]
-    assert command("verify", run).returncode == 0
+    proven = command("verify", run)
+    assert (proven.exit_code, proven.stdout) == (0, "")
+    assert proven.stderr.startswith("verified: every document, file, receipt and notebook agrees; sha256 of the run: ")
     shown = command("status", run, "--watch").stdout
     assert [line.split("  ")[0] for line in shown.splitlines()[1:5]] == [
         "preprocess 00000-of-00002",
@@ -49,9 +52,23 @@ def test_nothing_private_is_in_the_audit_record(finished: Path) -> None:
             assert str(finished) not in path.read_text(), path.name
 
 
+def test_several_runs_are_compared_in_a_folder_of_their_own(finished: Path, run_copy: Path, command: Command) -> None:
+    done = command("report", finished / "runs" / "documents", run_copy, "--out", "shared")
+    assert done.stdout.strip().endswith("shared/index.html")
+    shared = Path(done.stdout.strip()).parent
+    assert sorted(path.name for path in shared.iterdir()) == ["documents", "index.html", "run"]
+    assert "tested on the same" in (shared / "index.html").read_text()
+
+
+def test_the_report_of_one_run_goes_nowhere_else(run_copy: Path, command: Command) -> None:
+    done = command("report", run_copy, "--out", "shared")
+    assert (done.exit_code, "goes with several runs" in done.stderr) == (2, True)
+
+
 def test_the_same_command_again_finds_everything_done(finished: Path, command: Command) -> None:
     before = {path: path.stat().st_mtime_ns for path in (finished / "runs" / "documents" / "audit").iterdir()}
-    again = command("run", finished / "documents", "--run", finished / "runs" / "documents")
+    same = ["--labels", finished / "labels.csv", "--run", finished / "runs" / "documents"]
+    again = command("run", finished / "documents", *same)
     assert again.stderr.count("was done already") == 3
     assert again.stdout.strip().endswith("report/index.html")
     assert before == {path: path.stat().st_mtime_ns for path in before}
@@ -75,10 +92,10 @@ def test_predict_answers_every_document(finished: Path, command: Command) -> Non
 
 def test_predict_writes_a_file_whole_or_not_at_all(finished: Path, command: Command, tmp_path: Path) -> None:
     run, one = finished / "runs" / "documents", finished / "documents" / "sailing" / "03.txt"
-    assert command("predict", run, one, "--out", "out.csv").returncode == 0
+    assert command("predict", run, one, "--out", "out.csv").exit_code == 0
     assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith("03.txt,sailing,")
     failed = command("predict", run, "nowhere", "--out", "other.csv")
-    assert (failed.returncode, (tmp_path / "other.csv").exists()) == (2, False)
+    assert (failed.exit_code, (tmp_path / "other.csv").exists()) == (2, False)
 
 
 @pytest.mark.parametrize(
@@ -112,14 +129,14 @@ def test_a_wrong_request_exits_2_and_writes_nothing(
     words: list[str], said: str, command: Command, tmp_path: Path
 ) -> None:
     done = command(*words, *(["--run", "../run"] if words[0] == "run" and "--run" not in words else []))
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert said in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_plan_answers_without_a_folder_and_writes_nothing(command: Command, tmp_path: Path) -> None:
     done = command("plan", "--files", "10000", "--seconds-per-file", "2")
-    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
+    assert (done.exit_code, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
     assert "3 machines do it in 2 hours" in done.stdout
 
 
@@ -128,7 +145,7 @@ def test_plan_parses_a_sample_and_keeps_the_forecast_in_the_run(command: Command
     for index in range(30):
         (tmp_path / "documents" / f"{index}.txt").write_text("word " * 9)
     done = command("plan", "documents", "--sample", "8", "--vm-price", "0.2", "--cores", "3", "--deadline", "1h30m")
-    assert (done.returncode, done.stderr) == (0, "kept in runs/documents/forecast.json\n")
+    assert (done.exit_code, done.stderr) == (0, "kept in runs/documents/forecast.json\n")
     assert "Machines with 3 cores at $0.20 an hour" in done.stdout
     (written,) = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     facts = json.loads(written.read_bytes())
@@ -138,13 +155,12 @@ def test_plan_parses_a_sample_and_keeps_the_forecast_in_the_run(command: Command
 
 def test_edited_labels_are_learnt_anew(finished: Path, tmp_path: Path, command: Command) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    paths = [path.relative_to(tmp_path / "documents").as_posix() for path in (tmp_path / "documents").glob("*/*.txt")]
-    for half in ("early", "late"):
-        rows = [f"{path},{half if path.split('/')[1] < '10' else 'rest'}" for path in sorted(paths)]
-        (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
-        done = command("run", "documents", "--labels", "labels.csv", "-p", "epochs", "2", "-p", "sample", "5")
-        assert "train: done in" in done.stderr
-        assert json.loads((tmp_path / "runs/documents/model/labels.json").read_text()) == [half, "rest"]
+    rows = (tmp_path / "labels.csv").read_text().replace("cooking\n", "food\n")
+    (tmp_path / "labels.csv").write_text(rows)
+    done = command("run", "documents", "--labels", "labels.csv")
+    assert (done.exit_code, done.stderr.count("was done already")) == (0, 1), done.stderr
+    known = json.loads((tmp_path / "runs" / "documents" / "model" / "labels.json").read_text())
+    assert known == ["astronomy", "food", "sailing"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +178,7 @@ def test_edited_labels_are_learnt_anew(finished: Path, tmp_path: Path, command: 
 )
 def test_a_wrong_retry_exits_2_before_any_work(words: list[str], said: str, finished: Path, command: Command) -> None:
     done = command("retry", finished / "runs" / "documents", *words)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert said in done.stderr
 
 
@@ -173,7 +189,7 @@ def test_retry_parses_again_and_names_what_is_missing(finished: Path, tmp_path: 
     (other,) = set(run.glob("shards/*")) - {broken}
     shutil.rmtree(other)
     done = command("retry", run, "--status", "unreadable,crashed", "-p", "max_pages", "7")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert f"Slurm: sbatch --array={int(other.name[:5])} " in done.stdout
     assert "made from the shards as they were before: train; nbpipe run makes them again" in done.stderr
     (row,) = [row for row in read_table(broken / "ledger.parquet", LEDGER).to_pylist() if row["earlier"]]
@@ -185,7 +201,7 @@ def test_retry_parses_again_and_names_what_is_missing(finished: Path, tmp_path: 
 def test_retry_refuses_a_damaged_shard(finished: Path, run_copy: Path, command: Command) -> None:
     next(run_copy.glob("shards/*/part-*.parquet")).unlink()
     done = command("retry", run_copy, "--status", "unreadable", "-p", "documents", finished / "documents")
-    assert (done.returncode, "is missing" in done.stderr) == (1, True)
+    assert (done.exit_code, "is missing" in done.stderr) == (1, True)
 
 
 def ledger(shard: Path) -> str:
@@ -195,6 +211,6 @@ def ledger(shard: Path) -> str:
 def test_a_wrong_label_file_stops_before_any_work(finished: Path, tmp_path: Path, command: Command) -> None:
     (tmp_path / "labels.csv").write_text("path,lable\na,b\n")
     done = command("run", finished / "documents", "--run", "run", "--labels", "labels.csv")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "no column 'label'" in done.stderr
     assert not (tmp_path / "run" / "shards").exists()

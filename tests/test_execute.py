@@ -41,6 +41,7 @@ def test_a_notebook_without_its_receipt_is_not_kept(
 
 def test_stopping_leaves_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execute, "source_folder", lambda: source(tmp_path, "import time\ntime.sleep(60)"))
+    monkeypatch.setattr(execute, "_GRACE", 1)
     execution = Job("train", Run(tmp_path), {}).start()
     execution.interrupt()
     execution.stop()

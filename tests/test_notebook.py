@@ -1,13 +1,17 @@
 """What the config cell reads from the cells executed before it."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import papermill
 import pytest
 
-from nbpipe.config import Preprocess
+from nbpipe import notebook
+from nbpipe.audit import Stamp, write_receipt
+from nbpipe.config import Preprocess, Train
 from nbpipe.errors import RequestError
-from nbpipe.notebook import configure, parameter_names, refuse_lossy
+from nbpipe.notebook import Witness, configure, papermill_draft, parameter_names, refuse_lossy
 
 FIELDS = {"shard", "num_shards", "run"}
 CELL = "shard: int = 0  # help\nnum_shards: int = 1  # help"
@@ -55,3 +59,29 @@ def test_a_wrong_parameter_stops_papermill_before_any_work(given: dict[str, obje
     with pytest.raises(papermill.PapermillExecutionError, match=said):
         papermill.execute_notebook(source, tmp_path / "out.ipynb", places | given, progress_bar=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_notebook_that_papermill_is_making_is_told_from_the_one_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {"end_time": None, "output_path": "/elsewhere/a{b}.ipynb"}
+    (tmp_path / "a{b}.ipynb").write_text(json.dumps({"metadata": {"papermill": made}}))
+    (tmp_path / "source.ipynb").write_text(json.dumps({"metadata": {"papermill": made | {"end_time": "2020"}}}))
+    monkeypatch.setattr(notebook, "_papermill", lambda: (["papermill", "source.ipynb", "a{{b}}.ipynb"], tmp_path))
+    monkeypatch.setattr(notebook, "_PAUSE", 0)
+    assert papermill_draft() == (tmp_path / "a{b}.ipynb").read_bytes()
+    (tmp_path / "a{b}.ipynb").write_text('{"metadata"')
+    assert papermill_draft() is None
+
+
+def test_a_seal_that_cannot_be_written_is_said_and_stops_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receipt = write_receipt(tmp_path / "model", "train", Stamp.now(Train(run=tmp_path)))
+    (tmp_path / "audit").write_text("a file where a folder should be")
+    history = SimpleNamespace(input_hist_raw=["", "finish()"])
+    shell = SimpleNamespace(history_manager=history, display_formatter=SimpleNamespace(format=lambda value: ({}, {})))
+    Witness(shell, "explain")(SimpleNamespace(result=receipt))
+    assert capsys.readouterr().err == ""
+    Witness(shell, "train")(SimpleNamespace(result=receipt))
+    assert "the notebook's seal cannot be written" in capsys.readouterr().err

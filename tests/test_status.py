@@ -139,10 +139,3 @@ def test_a_receipt_without_its_counts_is_damaged(run: Run) -> None:
     facts = {"stage": "preprocess", "files": {}, "config": {}, "stamp": {}, "statuses": ["ok"]}
     write(run.shard(0, 2) / "receipt.json", json.dumps(facts).encode())
     assert read_status(run).shards[0].state == "damaged"
-
-
-def test_a_family_that_is_not_explained_is_done_without(run: Run) -> None:
-    facts = {"stage": "train", "files": {}, "config": {"model": "gru"}, "stamp": {}, "inputs": {}}
-    write(run.model / "receipt.json", json.dumps(facts).encode())
-    stage = read_status(run).stages[-1]
-    assert (stage.state, stage.detail) == ("done", "left out: it takes apart bag")

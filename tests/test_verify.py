@@ -1,90 +1,71 @@
-"""Whatever is changed in a finished run is found."""
+"""Whatever is changed in a finished run or its documents is found, and what was not changed is not."""
 
 import json
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tampering import KINDS, edit, flip, hit, tampered, unnoticed
 
+from nbpipe.cost import Terms
+from nbpipe.errors import RequestError
+from nbpipe.preprocess.forecast import given, keep
 from nbpipe.run import Run
-from nbpipe.verify import verify
+from nbpipe.verify import prove, verify
 
 
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+@pytest.mark.parametrize("kind", KINDS)
+def test_tampering_is_found(kind: str, finished: Path) -> None:
+    lines = tampered(finished / "runs" / "documents", finished / "documents", kind)
+    assert hit(kind, lines), lines
 
 
-def edit(path: Path, change: Callable[[dict], None]) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
+def test_a_bit_of_any_file_is_found(run_copy: Path) -> None:
+    keep(given(9, 0.5, Terms()), Run(run_copy))
+    assert unnoticed(run_copy) == []
 
 
-def shard(run: Path, index: int = 0) -> Path:
-    return run / "shards" / f"{index:05d}-of-00002"
+def test_an_untouched_run_is_proven_with_its_documents(finished: Path) -> None:
+    proof = prove(Run(finished / "runs" / "documents"))
+    assert (proof.findings, proof.remarks, len(proof.digest)) == ([], [], 64)
 
 
-def swap_cells(book: dict) -> None:
-    code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
-    code[0]["execution_count"], code[1]["execution_count"] = code[1]["execution_count"], code[0]["execution_count"]
+def test_the_digest_of_a_run_is_its_own_wherever_it_lies_and_another_after_any_change(
+    finished: Path, run_copy: Path
+) -> None:
+    documents = finished / "documents"
+    before = prove(Run(finished / "runs" / "documents")).digest
+    assert prove(Run(run_copy), documents).digest == before
+    keep(given(9, 0.5, Terms()), Run(run_copy))
+    assert prove(Run(run_copy), documents).digest == before
+    edit(run_copy / "audit" / "train.ipynb", lambda book: book["metadata"].update(note="seen"))
+    assert prove(Run(run_copy), documents).digest == ""
 
 
-TAMPERING = {
-    "a byte of a part": (lambda run: flip(shard(run) / "part-00000.parquet"), "part-00000.parquet does not match"),
-    "a byte of the weights": (lambda run: flip(run / "model" / "weights.safetensors"), "weights.safetensors does not"),
-    "a byte of the explanations": (lambda run: flip(run / "explain" / "explanations.parquet"), "explanations.parquet"),
-    "a receipt removed": (lambda run: (shard(run, 1) / "receipt.json").unlink(), "preprocess 00001-of-00002: has no"),
-    "a receipt edited": (
-        lambda run: edit(run / "model" / "receipt.json", lambda receipt: receipt["stamp"].update(seed=9)),
-        "does not name the receipt of train",
-    ),
-    "shards of another plan": (
-        lambda run: edit(shard(run) / "receipt.json", lambda receipt: receipt.update(plan="00")),
-        "made from another plan",
-    ),
-    "shards swapped": (
-        lambda run: (
-            shard(run).rename(run / "away"),
-            shard(run, 1).rename(shard(run)),
-            (run / "away").rename(shard(run, 1)),
-        ),
-        "does not name the receipt",
-    ),
-    "a model of other shards": (
-        lambda run: edit(
-            run / "model" / "receipt.json", lambda receipt: receipt["inputs"].update({"00000-of-00002": "00"})
-        ),
-        "was made from another 00000-of-00002",
-    ),
-    "a notebook swapped": (
-        lambda run: (run / "audit" / "train.ipynb").write_bytes((run / "audit" / "explain.ipynb").read_bytes()),
-        r"audit/train.ipynb: does not name the receipt",
-    ),
-    "a notebook emptied": (lambda run: (run / "audit" / "train.ipynb").write_text("[]"), "is no notebook that can be"),
-    "a notebook removed": (lambda run: (run / "audit" / "train.ipynb").unlink(), r"audit/train.ipynb: is missing"),
-    "cells out of order": (lambda run: edit(run / "audit" / "explain.ipynb", swap_cells), "was not executed from its"),
-    "an edited plan": (lambda run: flip(run / "plan.json"), r"plan.json: damaged"),
-    "a stray file": (lambda run: (run / "model" / "extra.json").touch(), "extra.json is not in the receipt"),
-    "a shard too many": (lambda run: (run / "shards" / "00000-of-00009").mkdir(), "is not a shard of this plan"),
-}
+def test_documents_that_are_elsewhere_are_a_remark_and_can_be_named(finished: Path, run_copy: Path) -> None:
+    (run_copy / ".documents").unlink()
+    proof = prove(Run(run_copy))
+    assert proof.findings == []
+    assert proof.remarks == [
+        "documents: not on this machine, so not compared; nbpipe verify RUN --documents FOLDER does"
+    ]
+    assert prove(Run(run_copy), finished / "documents").remarks == []
+    with pytest.raises(RequestError, match="--documents 'nowhere': no such folder"):
+        prove(Run(run_copy), Path.cwd() / "nowhere")
 
 
-@pytest.mark.parametrize("kind", TAMPERING)
-def test_tampering_is_found(kind: str, run_copy: Path) -> None:
-    tamper, said = TAMPERING[kind]
-    tamper(run_copy)
-    assert any(said in line for line in verify(Run(run_copy)))
+def test_a_finding_is_one_line_that_names_a_file_or_stage_and_says_what_to_do(run_copy: Path) -> None:
+    flip(run_copy / "model" / "metrics.json")
+    edit(run_copy / "audit" / "explain.ipynb", lambda book: book["cells"][0].update(source="# Other"))
+    assert verify(Run(run_copy)) == [
+        "train: metrics.json does not match its digest; restore it, or run train again",
+        "audit/explain.ipynb: cell 1 was changed after its run; restore it, or run explain again",
+    ]
 
 
-def test_an_untouched_run_has_no_findings(run_copy: Path) -> None:
-    assert verify(Run(run_copy)) == []
-
-
-def test_a_family_that_is_not_explained_needs_no_explanation_and_has_none(run_copy: Path) -> None:
-    edit(run_copy / "model" / "receipt.json", lambda receipt: receipt["config"].update(model="gru"))
-    assert any("explain: is of an earlier model; remove explain/" in line for line in verify(Run(run_copy)))
-    shutil.rmtree(run_copy / "explain")
-    assert not any("explain" in line for line in verify(Run(run_copy)))
+def test_a_receipt_tells_enough_to_make_it_again(run_copy: Path) -> None:
+    for folder in [*(run_copy / "shards").iterdir(), run_copy / "model", run_copy / "explain"]:
+        facts = json.loads((folder / "receipt.json").read_bytes())
+        assert facts["config"].keys() >= {"run"}
+        wanted = {"nbpipe", "commit", "code", "python", "platform", "packages", "device", "seed", "started", "finished"}
+        assert facts["stamp"].keys() == wanted
+        assert facts["stamp"]["packages"].keys() >= {"pyarrow", "pypdfium2", "torch", "numpy"}

@@ -1,97 +1,66 @@
-"""Integrated gradients: how much each word of a document moved the score of one class, and where these words stand.
+"""How much each word of a document moved the score of one class, by two methods that check each other.
 
-Unusual: the path from the empty document to the whole one is straight, and the first layer is a weighted sum, so the
-path stays straight behind it. Captum integrates there, over a few hundred numbers a document, and the chain rule takes
-the result back to the words: the same attributions as from the words themselves, many times faster.
+Unusual: one call explains all documents of any family. Integrated gradients (Sundararajan et al. 2017,
+arXiv:1703.01365) add up to the score and say how nearly; occlusion (Zeiler and Fergus 2014, arXiv:1311.2901) takes
+each word away, in all its places, and looks. The second needs no gradient and so shares none of the first one's faults.
+
+The score that words add to is how far the class leads its rivals: its logit less the mean of the others', each weighed
+by its probability. It is linear in the logits, so windows add up, and it moves as the log-odds of the class do.
 """
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
-import torch
-from captum.attr import IntegratedGradients
-from torch import Tensor
 
-from nbpipe.train.bag import Bag, flat
-from nbpipe.train.text import Bags, Vocabulary, spans
+from nbpipe.explain import bags, windows
+from nbpipe.explain.reading import Reading, read_answers
+from nbpipe.train.model import Classifier
 
-GAP = 0.01  # of the score; more steps are taken until the gap is smaller
-STEPS, MOST_STEPS = 32, 4096
-_FLOOR = 0.01  # a score nearer to that of the empty document is taken as this, for there is no part of nothing
-_POINTS = 4096  # documents times steps in memory at once
+METHODS = ("integrated_gradients", "occlusion")
 
 
 @dataclass(frozen=True, eq=False)
 class Attributions:
-    """What integrated gradients found for documents, each for one class.
+    """What was found for the words of documents, each document for one class.
 
-    bags: the documents [N]; targets: int64 [N], the class; values: float32 [E], one per word of each document;
-    differences: float32 [N], the logit of the class less that of an empty document; gaps: float32 [N], how far the
-    values are from summing to it, as a share of it; steps: int64 [N]; multi: whether a document may be of many classes.
+    reading: the documents [N] and their words [E]; targets: int64 [N], the class; values: float32 [E], of each word;
+    places: float32 [K], of each of its places. By integrated gradients, differences: float32 [N], the score less
+    that of a document that says nothing; gaps: float32 [N], how far the values are from summing to it, as a
+    share of it; steps: int64 [N]. By occlusion nothing need add up, and these are NaN, NaN and 1.
     """
 
-    bags: Bags
+    method: str
+    reading: Reading
     targets: np.ndarray
     values: np.ndarray
+    places: np.ndarray
     differences: np.ndarray
     gaps: np.ndarray
     steps: np.ndarray
-    multi: bool = False
+
+    def occurrences(self, document: int) -> "Occurrences":
+        """Return the places of one document (0-based), in reading order, with what each adds."""
+        first, last = self.reading.offsets[document : document + 2]
+        places = self.reading.places
+        here = (places.entry >= first) & (places.entry < last)
+        rows = self.reading.words[places.entry[here]]
+        return Occurrences(places.page[here], places.start[here], places.end[here], rows, self.places[here])
+
+    def take(self, documents: np.ndarray) -> Self:
+        """Return what was found for some documents (int64 [M], ascending)."""
+        kept = np.isin(self.reading.owners, documents)
+        facts = (array[documents] for array in (self.differences, self.gaps, self.steps))
+        values, places = self.values[kept], self.places[kept[self.reading.places.entry]]
+        reading, targets = self.reading.take(documents), self.targets[documents]
+        return type(self)(self.method, reading, targets, values, places, *facts)
 
 
-def integrated_gradients(network: Bag, bags: Bags, targets: np.ndarray, multi: bool = False) -> Attributions:
-    """Attribute the logit of each document's target class to the weights of its words.
+class Occurrences(NamedTuple):
+    """Where words stand in a document, and what each place adds to the score.
 
-    The baseline is the document without words. Method: Sundararajan et al. 2017, arXiv:1703.01365. Steps are doubled
-    for the documents whose gap exceeds GAP.
-    """
-    network.eval()
-    size = _POINTS // STEPS
-    pieces = [_attribute(network, bags, targets, start) for start in range(0, len(bags), size)]
-    empty = (np.zeros(0, np.float32),) * 3 + (np.zeros(0, np.int64),)
-    found = (np.concatenate(arrays) for arrays in zip(empty, *pieces, strict=True))
-    return Attributions(bags, targets, *found, multi)
-
-
-def _attribute(network: Bag, bags: Bags, targets: np.ndarray, start: int) -> tuple[np.ndarray, ...]:
-    """Return values, differences, gaps and steps of one batch of documents."""
-    stop = min(start + _POINTS // STEPS, len(bags))
-    words, weights, offsets = flat(bags.take(np.arange(start, stop)), network.bias.device)
-    weights.requires_grad_()
-    sums = network.embedding(words, offsets, per_sample_weights=weights)
-    classes = torch.from_numpy(targets[start:stop]).to(sums.device)
-    slopes, differences, gaps, steps = _integrate(network.head, sums.detach(), classes)
-    (slope,) = torch.autograd.grad(sums, weights, slopes)
-    found = (weights.detach() * slope, differences, gaps, steps)
-    return tuple(tensor.cpu().numpy() for tensor in found)
-
-
-def _integrate(head: Callable[[Tensor], Tensor], sums: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
-    """Return the mean slope along the path [B, H], the differences, the gaps and the steps [B] of a batch."""
-    with torch.no_grad():
-        logits = head(torch.cat([sums, torch.zeros_like(sums[:1])]))
-        differences = (logits[:-1] - logits[-1]).gather(1, targets[:, None])[:, 0]
-    gradients = IntegratedGradients(head, multiply_by_inputs=False)
-    slopes, gaps = torch.zeros_like(sums), torch.full_like(differences, torch.inf)
-    taken, steps = torch.zeros_like(targets), STEPS
-    while steps <= MOST_STEPS and (gaps > GAP).any():
-        for part in torch.nonzero(gaps > GAP)[:, 0].split(_POINTS // steps):
-            found = gradients.attribute(sums[part], target=targets[part], n_steps=steps, method="riemann_middle")
-            slopes[part], taken[part] = found, steps
-            wrong = (found * sums[part]).sum(1) - differences[part]
-            gaps[part] = wrong.abs() / differences[part].abs().clamp(min=_FLOOR)
-        steps *= 2
-    return slopes, differences, gaps, taken
-
-
-@dataclass(frozen=True, eq=False)
-class Occurrences:
-    """Where words of the model stand in documents, and what each place adds to the score.
-
-    page, start, end: int32 [K], characters of the page's text; row: int64 [K], the word's row in the vocabulary;
-    attribution: float32 [K]; offsets: int64 [N + 1], where each document starts.
+    page, start, end: int64 [K], characters of the page's text; row: int64 [K], position in the names of a reading;
+    attribution: float32 [K].
     """
 
     page: np.ndarray
@@ -99,51 +68,59 @@ class Occurrences:
     end: np.ndarray
     row: np.ndarray
     attribution: np.ndarray
-    offsets: np.ndarray
-
-    def of(self, document: int) -> Self:
-        """Return the places of one document (0-based)."""
-        first, last = self.offsets[document : document + 2]
-        arrays = (self.page, self.start, self.end, self.row, self.attribution)
-        return type(self)(*(array[first:last] for array in arrays), np.array([0, last - first]))
 
 
-def locate(found: Attributions, pages: Iterable[Sequence[str]], vocabulary: Vocabulary) -> Occurrences:
-    """Return every place of every known word, and pair of words, in reading order.
+def attributions(classifier: Classifier, reading: Reading, targets: np.ndarray, method: str) -> Attributions:
+    """Attribute the score of each document's target class (int64 [N]) to its words by one of METHODS."""
+    found = {"integrated_gradients": integrated_gradients, "occlusion": occlusion}[method]
+    return found(classifier, reading, targets)
 
-    pages: of each document, its pages' texts. A word's attribution is shared equally among its places, since the model
-    sees how often a word occurs, never where. A pair that runs over the end of a page stands where its first word does.
+
+def contrasts(classifier: Classifier, reading: Reading, targets: np.ndarray) -> np.ndarray:
+    """Return how the logits of each document make the score of its target class: float32 [N, C].
+
+    With several labels a document the logit alone is the score, for labels are no rivals there.
     """
-    places = [_places(document, vocabulary) for document in pages]
-    offsets = np.concatenate([[0], np.cumsum([len(part) for part in places])]).astype(np.int64)
-    table = np.concatenate([np.zeros((0, 4), np.int64), *places])
-    entries = _entries(found.bags, table[:, 3], offsets)
-    share = found.values[entries] / np.bincount(entries, minlength=len(found.values))[entries]
-    page, start, end = table[:, :3].astype(np.int32).T
-    return Occurrences(page, start, end, table[:, 3], share.astype(np.float32), offsets)
+    shares = read_answers(classifier, reading.inputs)
+    each = np.arange(len(targets))
+    shares[each, targets] = 0
+    rivals = shares / np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    weighed = np.zeros_like(shares) if classifier.multi else -rivals
+    weighed[each, targets] = 1
+    return weighed
 
 
-def _places(pages: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
-    """Return page, start, end and row of each known word: int64 [K, 4]."""
-    index, places, last = vocabulary.index, list[tuple[int, int, int, int]](), None
-    for number, page in enumerate(pages):
-        found = spans(page, vocabulary.bigrams)
-        single = [place for place in found if " " not in place[2]]
-        if last and single and (row := index.get(f"{last[3]} {single[0][2]}")):
-            places.append((*last[:3], row))
-        places += [(number, start, end, index[word]) for start, end, word in found if word in index]
-        last = (number, *single[-1]) if single else last
-    return np.array(places, np.int64).reshape(-1, 4)
+def integrated_gradients(
+    classifier: Classifier, reading: Reading, targets: np.ndarray, exact: bool = True
+) -> Attributions:
+    """Attribute by integrated gradients: steps are doubled for the documents whose gap exceeds GAP.
+
+    The path starts at the document without words; where windows are read, at as many words with vectors that say
+    nothing. exact: False takes a few steps, whatever the gap.
+    """
+    kind = bags if reading.pieces is None else windows
+    inputs = reading.inputs if reading.pieces is None else reading
+    steps = (kind.STEPS, kind.MOST_STEPS) if exact else (kind.FEW_STEPS,) * 2
+    score = contrasts(classifier, reading, targets)
+    values, *facts = kind.gradients(classifier.network, inputs, score, steps)
+    if reading.pieces is None:
+        return Attributions(METHODS[0], reading, targets, values, _single(reading.shared(values)), *facts)
+    places = _single(np.bincount(reading.pieces, values, minlength=len(reading.places.entry)))
+    words = _single(np.bincount(reading.places.entry, places, minlength=len(reading.words)))
+    return Attributions(METHODS[0], reading, targets, words, places, *facts)
 
 
-def _entries(bags: Bags, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Return which entry of the bags each place belongs to: int64 [K]."""
-    most = int(max(rows.max(initial=0), bags.words.max(initial=0))) + 1
-    keys = owners(bags.offsets) * most + bags.words
-    order = np.argsort(keys)
-    return order[np.searchsorted(keys, owners(offsets) * most + rows, sorter=order)]
+def occlusion(classifier: Classifier, reading: Reading, targets: np.ndarray) -> Attributions:
+    """Attribute by occlusion: by how much the score falls when the word is taken away in all its places."""
+    score = contrasts(classifier, reading, targets)
+    if reading.pieces is None:
+        values = bags.occlusion(classifier.network, reading.inputs, score)
+    else:
+        values = windows.occlusion(classifier.network, reading, score)
+    unknown = np.full(len(reading), np.nan, np.float32)
+    facts = (unknown, unknown, np.ones(len(reading), np.int64))
+    return Attributions(METHODS[1], reading, targets, values, _single(reading.shared(values)), *facts)
 
 
-def owners(offsets: np.ndarray) -> np.ndarray:
-    """Return the document of each entry: int64 [E]."""
-    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+def _single(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32)

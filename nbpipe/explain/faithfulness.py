@@ -1,22 +1,24 @@
 """Whether reasons may be believed: what happens when their words are removed, and whether they are the model's at all.
 
 Unusual: every check runs beside a control that knows nothing: random words, and copies of the model with shuffled
-weights. A document without some words is weighed anew, so the model sees what it would see had they never stood there.
+weights. Words are taken away in all their places at once; what that means for a family is said in `Reading.without`.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import torch
+from torch import nn
 
-from nbpipe.explain.attribute import Attributions, integrated_gradients, owners
+from nbpipe.explain.attribute import Attributions, integrated_gradients
+from nbpipe.explain.reading import read_answers
 from nbpipe.shown import Sentence, Shown, Table
-from nbpipe.train.bag import Bag, score
-from nbpipe.train.calibrate import probabilities
-from nbpipe.train.text import Bags
+from nbpipe.train.families import Inputs
+from nbpipe.train.model import Classifier
+from nbpipe.train.words import owners
 
 DRAWS = 10  # random choices of words per document
 COPIES = 3  # models with shuffled weights
@@ -53,23 +55,14 @@ def strongest(keys: np.ndarray, offsets: np.ndarray, many: np.ndarray) -> np.nda
     return chosen
 
 
-def keep(bags: Bags, kept: np.ndarray) -> Bags:
-    """Return documents with only these words (bool [E]), weighed as if the others had never stood there."""
-    offsets = np.concatenate([[0], np.cumsum(kept)])[bags.offsets]
-    owner = owners(bags.offsets)[kept]
-    length = np.sqrt(np.bincount(owner, bags.weights[kept].astype(np.float64) ** 2, minlength=len(bags)))
-    return Bags(bags.words[kept], (bags.weights[kept] / length[owner]).astype(np.float32), offsets)
-
-
-def _probabilities(network: Bag, bags: Bags, found: Attributions) -> np.ndarray:
-    """Return the probability of each document's target class when it holds these words, [N]."""
-    logits = score(network, bags, network.bias.device).numpy()
-    return probabilities(logits, found.multi)[np.arange(len(bags)), found.targets].astype(np.float64)
+def _probabilities(classifier: Classifier, inputs: Inputs, targets: np.ndarray) -> np.ndarray:
+    """Return the probability of each document's target class when this is what is read, [N]."""
+    return read_answers(classifier, inputs)[np.arange(len(targets)), targets].astype(np.float64)
 
 
 def _removed(found: Attributions, top: int) -> np.ndarray:
     """Return how many words are removed from each document: `top`, but never more than half of them."""
-    return np.minimum(top, np.diff(found.bags.offsets) // 2)
+    return np.minimum(top, found.reading.sizes // 2)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,15 +112,15 @@ class Deletion(Shown):
         return [Table(["check", "mean", "95% from", "to"], rows, caption)]
 
 
-def check_deletion(network: Bag, found: Attributions, top: int, seed: int) -> Deletion:
+def check_deletion(classifier: Classifier, found: Attributions, top: int, seed: int) -> Deletion:
     """Remove each document's `top` strongest words, and as many random ones, and measure the predicted class' fall."""
-    bags, many, rng = found.bags, _removed(found, top), np.random.default_rng(seed)
-    before = _probabilities(network, bags, found)
+    reading, many, rng = found.reading, _removed(found, top), np.random.default_rng(seed)
+    before = _probabilities(classifier, reading.inputs, found.targets)
 
     def fall(keys: np.ndarray) -> np.ndarray:
         """Return the fall without the words of the largest keys, and with these alone: [2, documents checked]."""
-        chosen = strongest(keys, bags.offsets, many)
-        rest = [_probabilities(network, keep(bags, part), found) for part in (~chosen, chosen)]
+        chosen = strongest(keys, reading.offsets, many)
+        rest = [_probabilities(classifier, reading.without(gone), found.targets) for gone in (chosen, ~chosen)]
         return (before - np.array(rest))[:, many > 0]
 
     removed, kept = fall(found.values)
@@ -177,7 +170,7 @@ class Control(Shown):
         return [Table(["check", "mean", "95% from", "to"], rows, caption)]
 
 
-def shuffled(network: Bag, seed: int) -> Bag:
+def shuffled(network: nn.Module, seed: int) -> nn.Module:
     """Return a copy of a network with the numbers of each weight tensor in random order."""
     other = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(seed)
@@ -188,17 +181,18 @@ def shuffled(network: Bag, seed: int) -> Bag:
     return other
 
 
-def check_shuffled(network: Bag, found: Attributions, checked: Deletion, seed: int) -> Control:
+def check_shuffled(classifier: Classifier, found: Attributions, checked: Deletion, seed: int) -> Control:
     """Explain shuffled copies of the network for the same classes, and compare."""
-    bags, many = found.bags, _removed(found, checked.words)
-    before = _probabilities(network, bags, found)
+    reading, many = found.reading, _removed(found, checked.words)
+    before = _probabilities(classifier, reading.inputs, found.targets)
     alike, strength, falls = [], [], []
     for number in range(COPIES):
-        values = integrated_gradients(shuffled(network, seed + number), bags, found.targets).values
-        rest = keep(bags, ~strongest(values, bags.offsets, many))
-        falls.append((before - _probabilities(network, rest, found))[many > 0])
-        alike.append(correlations(found.values, values, bags.offsets))
-        strength.append(correlations(np.abs(found.values), np.abs(values), bags.offsets))
+        other = replace(classifier, network=shuffled(classifier.network, seed + number))
+        values = integrated_gradients(other, reading, found.targets, exact=False).values
+        rest = reading.without(strongest(values, reading.offsets, many))
+        falls.append((before - _probabilities(classifier, rest, found.targets))[many > 0])
+        alike.append(correlations(found.values, values, reading.offsets))
+        strength.append(correlations(np.abs(found.values), np.abs(values), reading.offsets))
     return Control(*(np.mean(parts, axis=0) for parts in (alike, strength, falls)), checked)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from nbpipe.explain.attribute import Occurrences
 from nbpipe.shown import escape, visible
@@ -95,14 +96,14 @@ def _plain(text: str, word: Word | None) -> str:
     return visible(text) if word is None else f"[{visible(text)} {word.attribution:+.2f}]"
 
 
-def words_of(places: Occurrences, vocabulary: Sequence[str]) -> dict[int, Word]:
-    """Return the words of one document by their row in the vocabulary, strongest first, for or against."""
+def words_of(places: Occurrences, names: pl.Series) -> dict[int, Word]:
+    """Return the words of one document by their row in names, strongest first, for or against."""
     rows, first, which, times = np.unique(places.row, return_index=True, return_inverse=True, return_counts=True)
     total = np.bincount(which, places.attribution, minlength=len(rows))
-    order = np.lexsort((rows, -np.abs(total)))
+    order, spelt = np.lexsort((rows, -np.abs(total))), names.gather(rows)
     return {
         int(rows[i]): Word(
-            vocabulary[rows[i]],
+            spelt[int(i)],
             float(total[i]),
             int(times[i]),
             int(places.page[first[i]]),

@@ -1,19 +1,15 @@
 """The strongest words of each class, over all explained documents: where leaks show.
 
-Unusual: it counts where else a word stands, looks for the class' own name among its words, and measures how many
-documents are still classified right once the names of all classes are taken out of the text.
+Unusual: it counts where else a word stands, and looks for the class' own name among its words.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from nbpipe.explain.attribute import Attributions, owners
-from nbpipe.explain.faithfulness import keep
+from nbpipe.explain.attribute import Attributions
 from nbpipe.shown import Sentence, Shown, Table
-from nbpipe.train.bag import score
 from nbpipe.train.model import Classifier
 from nbpipe.train.text import spans
 
@@ -26,13 +22,9 @@ class TopWords(Shown):
 
     rows: a row per class and word, strongest first: predicted, word, attribution (mean over the class' documents), of
     (documents of the class), documents (those with the word), elsewhere (other documents with the word), own_name.
-    right, right_without: documents classified right as they are, and without the names of the classes, of `explained`.
     """
 
     rows: pl.DataFrame
-    right: int
-    right_without: int
-    explained: int
 
     @property
     def top(self) -> dict[str, list[tuple[str, float]]]:
@@ -54,31 +46,16 @@ class TopWords(Shown):
             alone = ", ".join(part.filter(pl.col("elsewhere") == 0)["word"][:_SHOWN])
             lines.append((name, part["of"][0], ", ".join(words), own or "no", alone or "none"))
         columns = ["predicted", "documents", "strongest words", "its own name among them", "in no other class"]
-        return [Table(columns, lines, self._caption())]
-
-    def _caption(self) -> str:
-        return (
-            f"Classes with their own name among their strongest words: {len(self.leaking):,} of "
-            f"{self.rows['predicted'].n_unique():,}. Classified right: {self.right:,} of {self.explained:,} documents; "
-            f"without the names of all classes in the text, {self.right_without:,}."
-        )
+        many = f"{len(self.leaking):,} of {self.rows['predicted'].n_unique():,}"
+        return [Table(columns, lines, f"Classes with their own name among their strongest words: {many}")]
 
 
-def top_words(classifier: Classifier, found: Attributions, labels: Sequence[str], top: int) -> TopWords:
-    """Return the `top` strongest words of each predicted class, those that speak for it.
-
-    labels: the true label of each document [N], several joined by |.
-    """
-    truth, documents = classifier.truth(labels), np.arange(len(labels))
+def top_words(classifier: Classifier, found: Attributions, top: int) -> TopWords:
+    """Return the `top` strongest words of each predicted class, those that speak for it."""
     predicted = pl.Series([classifier.labels[target] for target in found.targets], dtype=pl.String)
-    rows = _rank(_entries(classifier.vocabulary.words, found, predicted), predicted, top)
-    own = [_named(word, own_names(name)) for name, word in rows.select("predicted", "word").iter_rows()]
-    return TopWords(
-        rows.with_columns(pl.Series("own_name", own, pl.Boolean)),
-        int(truth[documents, found.targets].sum()),
-        int(truth[documents, _nameless(classifier, found)].sum()),
-        len(labels),
-    )
+    rows = _rank(_entries(found, predicted), predicted, top)
+    own = [named(word, own_names(name)) for name, word in rows.select("predicted", "word").iter_rows()]
+    return TopWords(rows.with_columns(pl.Series("own_name", own, pl.Boolean)))
 
 
 def own_names(label: str) -> set[str]:
@@ -88,25 +65,17 @@ def own_names(label: str) -> set[str]:
     return {*words, *parts, "".join(parts)} - {""}
 
 
-def _named(word: str, names: set[str]) -> bool:
+def named(word: str, names: set[str]) -> bool:
     """Return whether a word, or a word of a pair, is one of these names."""
     return not names.isdisjoint(word.split(" "))
 
 
-def _nameless(classifier: Classifier, found: Attributions) -> np.ndarray:
-    """Return the predicted classes when the names of all classes are removed from every document: int64 [N]."""
-    names = set().union(*map(own_names, classifier.labels))
-    rows = [row for row, word in enumerate(classifier.vocabulary.words) if _named(word, names)]
-    without = keep(found.bags, ~np.isin(found.bags.words, rows))
-    return score(classifier.network, without, classifier.device).argmax(1).numpy()
-
-
-def _entries(words: list[str], found: Attributions, predicted: pl.Series) -> pl.DataFrame:
+def _entries(found: Attributions, predicted: pl.Series) -> pl.DataFrame:
     """Return a row per word of each document: predicted, word, attribution."""
     return pl.DataFrame(
         {
-            "predicted": predicted.gather(owners(found.bags.offsets)),
-            "word": pl.Series(words).gather(found.bags.words),
+            "predicted": predicted.gather(found.reading.owners),
+            "word": found.reading.names.gather(found.reading.words),
             "attribution": found.values.astype(np.float64),
         }
     )

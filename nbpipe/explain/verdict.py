@@ -1,4 +1,4 @@
-"""May we believe the reasons? Six rules, each with its figure, and one sentence.
+"""May we believe the reasons? The rules, each with its figure, and one sentence.
 
 Unusual: a model that only guesses fails, however faithful the reasons for its guesses are. Reasons of an untrained
 model pass every other check, because they truly are what moved it.
@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
-from nbpipe.explain.attribute import GAP, Attributions
+from nbpipe.config import Explain
+from nbpipe.explain.attribute import Attributions
+from nbpipe.explain.bags import GAP
 from nbpipe.explain.faithfulness import Control, Interval, interval
 from nbpipe.shown import Sentence, Shown, Table
 
 DOCUMENTS = 10  # fewer say little, whatever their figures
-FALL = 0.02  # of probability: a smaller difference may be certain, but is no reason
-CORRELATION = 0.3  # rank correlation; explanations less alike than this tell different stories
 
 
 class Rule(NamedTuple):
@@ -49,14 +49,14 @@ class Judgement(Shown):
         return [Table(["rule", "measured, with 95% intervals", "needed", "holds"], rows)]
 
 
-def judge(right: np.ndarray, guess: float, found: Attributions, checked: Control) -> Judgement:
-    """Apply the rules of belief.
+def judge(config: Explain, right: np.ndarray, guess: float, found: Attributions, checked: Control) -> Judgement:
+    """Apply the rules of belief, two of whose limits the config gives.
 
     right: bool [N], whether each explained document was classified right; guess: from 0 to 1, the share of the most
     frequent label, which needs no knowledge.
     """
     random, shuffled, alike = checked.deletion.gain, checked.gain, interval(checked.alike)
-    gap = float(found.gaps.max(initial=0))
+    limit = config.most_alike
     many = len(checked.deletion.top)
     rules = [
         Rule(
@@ -67,20 +67,14 @@ def judge(right: np.ndarray, guess: float, found: Attributions, checked: Control
             f"too few documents could be checked ({many:,} of at least {DOCUMENTS})",
         ),
         _knows(right, guess),
-        Rule(
-            "attributions add up to the score",
-            f"largest gap {gap:.2%}",
-            f"at most {GAP:.0%}",
-            gap <= GAP,
-            f"attributions miss the score by up to {gap:.2%}",
-        ),
-        _fall("random words", random),
-        _fall("the strongest words of shuffled models", shuffled),
+        *_adding_up(found),
+        _fall("random words", random, config.least_fall),
+        _fall("the strongest words of shuffled models", shuffled, config.least_fall),
         Rule(
             "shuffled models give other reasons",
             f"rank correlation {_shown(alike)}",
-            f"between -{CORRELATION} and {CORRELATION}",
-            alike.low > -CORRELATION and alike.high < CORRELATION,
+            f"between -{limit} and {limit}",
+            alike.low > -limit and alike.high < limit,
             f"models with shuffled weights are not shown to give other reasons (rank correlation {_shown(alike)})",
         ),
     ]
@@ -105,12 +99,21 @@ def _knows(right: np.ndarray, guess: float) -> Rule:
     )
 
 
-def _fall(other: str, gain: Interval) -> Rule:
+def _adding_up(found: Attributions) -> list[Rule]:
+    """Return the rule that integrated gradients must sum to the score; occlusion promises no such thing."""
+    if found.method != "integrated_gradients":
+        return []
+    gap = float(found.gaps.max(initial=0))
+    name, failure = "attributions add up to the score", f"attributions miss the score by up to {gap:.2%}"
+    return [Rule(name, f"largest gap {gap:.2%}", f"at most {GAP:.0%}", gap <= GAP, failure)]
+
+
+def _fall(other: str, gain: Interval, least: float) -> Rule:
     return Rule(
         f"the strongest words matter more than {other}",
         f"probability falls {_shown(gain)} further",
-        f"all of the interval above {FALL}",
-        gain.low > FALL,
+        f"all of the interval above {least}",
+        gain.low > least,
         f"the strongest words are not shown to matter more than {other} (probability falls {_shown(gain)} further)",
     )
 

@@ -4,13 +4,12 @@ Unusual: the time is measured, not assumed: a sample of the documents is parsed 
 Seconds are those that a document keeps a process busy, as in the ledger; one process runs on each core.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from nbpipe.audit import as_json
+from nbpipe.audit import digested, with_digest
 from nbpipe.cost import Terms, dollars, duration, number
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.files import Document
@@ -139,13 +138,13 @@ class Forecast(Shown):
     def encode(self) -> bytes:
         """Return forecast.json."""
         left_out = ("shard", "workers")
-        return as_json({name: value for name, value in asdict(self).items() if name not in left_out})
+        return with_digest({name: value for name, value in asdict(self).items() if name not in left_out})
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the forecast of a forecast.json; raise WorkError where it is damaged."""
         try:
-            content = json.loads(data)
+            content = digested(data)
             whole, terms = Total(**content.pop("whole")), Terms(**content.pop("terms"))
             found = cls(whole=whole, terms=terms, **content)
             figures = [*asdict(whole).values(), found.p50, found.p90, found.slowest, found.documents, found.sampled]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nbpipe.preprocess.passwords import redacted
 
-_ODD = re.compile("\xad\n?|[\x00-\x08\x0b-\x1f\x7f-\x9f\ufb00-\ufb06\ufeff\ufffe\uffff\ud800-\udfff]")
+ODD = re.compile("\xad\n?|[\x00-\x08\x0b-\x1f\x7f-\x9f\ufb00-\ufb06\ufeff\ufffe\uffff\ud800-\udfff]")
 _SPELT = {
     **dict.fromkeys(("\r", "\x85", "\x0b"), "\n"),
     **dict.fromkeys(("\xad", "\ufeff"), ""),
@@ -48,7 +48,12 @@ class Parsed:
 
 def tidy(text: str) -> str:
     """Return `text` as valid UTF-8 with one kind of line end, without ligatures, soft hyphens and control codes."""
-    return _ODD.sub(lambda odd: _SPELT.get(odd[0], "\ufffd"), text.replace("\r\n", "\n"))
+    return ODD.sub(spelt, text.replace("\r\n", "\n"))
+
+
+def spelt(odd: re.Match[str]) -> str:
+    """Return what stands in tidied text for a match of ODD."""
+    return _SPELT.get(odd[0], "\ufffd")
 
 
 def readable(page: str) -> bool:

@@ -2,14 +2,15 @@
 
 Unusual: pdfium is called through its C functions with buffers of our own, because the text of a page and the boxes
 of all its characters then cost about half. Boxes are read for about the first page only, unless `spacing` finds that
-the document needs them. A hyphen at a line end stays a hyphen and a line end, as printed.
+the document needs them. A hyphen at a line end stays a hyphen and a line end, as printed. `traced` finds the words of
+a page again in what `read_pages` and `cuts` give, which is also what the text is made of.
 """
 
 import ctypes
 import re
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise, repeat
@@ -25,11 +26,13 @@ from nbpipe.preprocess.passwords import locked, redacted, tried
 from nbpipe.preprocess.scans import with_scans, with_unseen
 from nbpipe.preprocess.spacing import Glyphs, Spacing
 
-_LINE_HYPHEN = "\ufffe"  # pdfium's mark for a hyphen at a line end; it drops the line end itself
+LINE_HYPHEN = "\ufffe"  # pdfium's mark for a hyphen at a line end; it drops the line end itself
 _NAMED = 10  # failed pages that a reason names
 
 
-class _Page(NamedTuple):
+class Page(NamedTuple):
+    """What pdfium gives of a page: its text, and where needed its characters with their boxes."""
+
     units: bytes  # UTF-16, little endian
     places: Sequence[int] = ()  # of each character in units; below 0 where pdfium leaves it out
     glyphs: Glyphs | None = None  # read only if spaces may be missing
@@ -52,16 +55,32 @@ def read_pdf(path: Path, options: Options) -> Parsed:
 
 def _unlocked(path: Path, options: Options) -> Parsed:
     """Read a PDF with pdfium and the first password that opens it."""
+    found = open_pdf(path, options)
+    if found is None:
+        return Parsed("encrypted", locked(options.passwords), "pdfium")
+    with found.document as document:
+        return noted(_with_pdfium(document, options), found.note)
+
+
+class Opened(NamedTuple):
+    """A PDF that pdfium has opened, the password that did it, and what to note of that."""
+
+    document: pypdfium2.PdfDocument
+    password: str
+    note: str
+
+
+def open_pdf(path: Path, options: Options) -> Opened | None:
+    """Open a PDF with the first password that does; return None where none does, raise PdfiumError if it is broken."""
     for password, note in tried(options.passwords):
         # A PDF of no pages sets no error, so that of the last document would stand; this sets "format error".
         raw.FPDF_LoadMemDocument64(b"-", 1, None)
         try:
-            with pypdfium2.PdfDocument(path.absolute(), password=password) as document:
-                return noted(_with_pdfium(document, options), note)
+            return Opened(pypdfium2.PdfDocument(path.absolute(), password=password), password, note)
         except pypdfium2.PdfiumError as error:
             if error.err_code != raw.FPDF_ERR_PASSWORD:
                 raise
-    return Parsed("encrypted", locked(options.passwords), "pdfium")
+    return None
 
 
 def _with_pdfium(document: pypdfium2.PdfDocument, options: Options) -> Parsed:
@@ -78,45 +97,68 @@ def _with_pdfium(document: pypdfium2.PdfDocument, options: Options) -> Parsed:
 
 
 def _texts(document: pypdfium2.PdfDocument, count: int, spacing: Spacing, failed: list[int]) -> Iterator[str]:
-    """Yield the text of each page; the first wait until it is settled whether the document is glued."""
-    waiting: list[_Page] = []
+    """Yield the text of each page."""
+    return (_text(page, spacing) for _, page in read_pages(document, count, spacing, failed))
+
+
+def read_pages(
+    document: pypdfium2.PdfDocument,
+    count: int,
+    spacing: Spacing,
+    failed: list[int],
+    wanted: Container[int] | None = None,
+) -> Iterator[tuple[int, Page]]:
+    """Yield the number and content of each page; the first wait until it is settled whether the document is glued.
+
+    wanted: the pages that matter, with all boxes. Others are left out, save those that say how the text is spaced; of a
+    glued document that is each, as `cuts` learns from page to page and must see them in order.
+    """
+    waiting: list[tuple[int, Page]] = []
     for number in range(count):
+        chosen = wanted is None or number in wanted
+        if spacing.settled and not (chosen or spacing.glued):
+            continue
+        boxed = spacing.glued or not spacing.settled or wanted is not None
         try:
-            page = _load(document, number, boxed=spacing.glued or not spacing.settled)
+            page = _load(document, number, boxed)
         except pypdfium2.PdfiumError:
             failed.append(number + 1)
-            page = _Page(b"")
+            page = Page(b"")
         if page.glyphs and not spacing.settled:
             spacing.learn(page.glyphs)
-        waiting.append(page)
+        waiting.append((number, page))
         if spacing.settled:
-            yield from (_text(page, spacing) for page in waiting)
+            yield from waiting
             waiting.clear()
     spacing.settle()
-    yield from (_text(page, spacing) for page in waiting)
+    yield from waiting
 
 
-def _text(page: _Page, spacing: Spacing) -> str:
-    units = page.units
+def _text(page: Page, spacing: Spacing) -> str:
+    units = b" \0".join(page.units[2 * start : 2 * end] for start, end in pairwise(cuts(page, spacing)))
+    return units.decode("utf-16-le", "replace").replace(LINE_HYPHEN, "-\n")
+
+
+def cuts(page: Page, spacing: Spacing) -> list[int]:
+    """Return between which units of a page's text spaces are missing; its start first, its end last."""
+    inner: Iterable[int] = ()
     if spacing.glued and page.glyphs:
-        places = (page.places[index] for index in spacing.missing(page.glyphs))
-        cuts = [0, *(2 * place for place in places if place > 0), len(units)]
-        units = b" \0".join(units[start:end] for start, end in pairwise(cuts))
-    return units.decode("utf-16-le", "replace").replace(_LINE_HYPHEN, "-\n")
+        inner = (page.places[index] for index in spacing.missing(page.glyphs))
+    return [0, *(place for place in inner if place > 0), len(page.units) // 2]
 
 
-def _load(document: pypdfium2.PdfDocument, number: int, boxed: bool) -> _Page:
+def _load(document: pypdfium2.PdfDocument, number: int, boxed: bool) -> Page:
     page = document[number]
     try:
         text = page.get_textpage()
         try:
             count = text.count_chars()
             if not count:
-                return _Page(b"")
+                return Page(b"")
             units = _units(text, count)
             if not boxed:
-                return _Page(units)
-            return _Page(units, _places(text, units, count), _glyphs(text, units, count))
+                return Page(units)
+            return Page(units, _places(text, units, count), _glyphs(text, units, count))
         finally:
             text.close()
     finally:

@@ -5,12 +5,13 @@ escaped by the templates, HTML and Markdown pass an allow-list, a picture must p
 passes can run, load, cover the page, leave it, or turn the text around it.
 """
 
-import base64
-import binascii
 import re
+from html import escape as escape_text
+from html import unescape
 from typing import Any
 
 from nbpipe.errors import RequestError
+from nbpipe.report.private import anonymous, machine, shorten
 from nbpipe.shown import words
 
 try:
@@ -41,9 +42,7 @@ _DECLARATION = re.compile(
     r"\s*:\s*(?:[\w#%.\s-]+|(?:rgb|hsl)a?\([\w%.,\s/]+\))",
     re.ASCII,
 )
-_PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
-_QUOTED = re.compile(r"(['\"])(?:~|[A-Za-z]:|\\+)?[/\\][^'\"\n]*[/\\]([^'\"\n/\\]+)[/\\]?\1")
-_PATH = re.compile(r"(?<![\w/\\.:>…])(?:~|[A-Za-z]:|\\|file://)?[/\\](?:[^\s'\"<>:|/\\]+[/\\])+(?=[^\s'\"<>:|/\\])")
+_BETWEEN_TAGS = re.compile(r"(<[^<>\"]*(?:\"[^\"]*\"[^<>\"]*)*>)|([^<]+)")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -58,13 +57,13 @@ def clean(html: str) -> Markup:
         clean_content_tags=_DROPPED,
         link_rel=None,
     )
-    return Markup(kept)
+    return Markup(_BETWEEN_TAGS.sub(lambda part: part[1] or escape_text(shorten(unescape(part[2])), quote=False), kept))
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
-    """Keep of a style only the declarations that colour or align; every other attribute passes as it is."""
+    """Keep of a style only the declarations that colour or align; every other attribute passes, its paths shortened."""
     if name != "style":
-        return value
+        return shorten(value)
     declarations = (part.strip() for part in value.split(";"))
     return ";".join(part for part in declarations if _DECLARATION.fullmatch(part)) or None
 
@@ -75,24 +74,9 @@ def markdown(text: str) -> Markup:
     return clean(reader.render(text))
 
 
-def picture(kind: str, data: str) -> str | None:
-    """Return a base64 picture as a data URI; None where it is not what its MIME type says, or no picture at all."""
-    try:
-        raw = base64.b64decode("".join(data.split()), validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    magic = _PICTURES.get(kind)
-    return f"data:{kind};base64,{base64.b64encode(raw).decode()}" if magic and raw.startswith(magic) else None
-
-
 def plain(text: str) -> str:
-    """Return a terminal's text without its colours, and with only the last name of every absolute path."""
-    return shorten(_CONTROL.sub("\ufffd", _ANSI.sub("", text)))
-
-
-def shorten(text: str) -> str:
-    """Replace the folders of every absolute path in `text` by "…/"."""
-    return _PATH.sub("…/", _QUOTED.sub(r"\1…/\2\1", text))
+    """Return a terminal's text without its colours and without what it tells of the machine and its user."""
+    return shorten(anonymous(_CONTROL.sub("\ufffd", _ANSI.sub("", text)), machine()))
 
 
 def headline(text: str) -> Markup:

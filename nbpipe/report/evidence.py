@@ -7,18 +7,18 @@ report instead of an error, and no figure is taken from its files. Half a run gi
 import json
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from nbpipe.audit import Receipt, find_receipt
-from nbpipe.config import EXPLAINED, STATUSES
+from nbpipe.config import STATUSES
 from nbpipe.errors import WorkError
 from nbpipe.preprocess.forecast import Forecast, kept
 from nbpipe.preprocess.plan import Plan
 from nbpipe.records import LEDGER, read_table
-from nbpipe.report.clean import shorten
+from nbpipe.report.clean import plain
 from nbpipe.report.pages import Page, read_page
 from nbpipe.run import Run
 from nbpipe.verify import verify
@@ -30,8 +30,7 @@ _LISTED = 200  # failures listed per status: what a person may still read; the l
 class Piece:
     """What one notebook left behind: of a stage, or for preprocess of one shard.
 
-    failed: its page is that of a failed attempt. problems: what verification found about it; lacking: why it has no
-    receipt, where it has none.
+    failed: its page is that of a failed attempt. problems: what verification found about it.
     """
 
     stage: str
@@ -41,7 +40,6 @@ class Piece:
     failed: bool
     receipt: Receipt | None
     problems: tuple[str, ...]
-    lacking: str = "this step has not been run to its end"
 
     @property
     def link(self) -> str:
@@ -59,7 +57,7 @@ class Piece:
         """The notebook's own answer; where there is none, why not."""
         if self.page and self.failed:
             return f"Stopped: {self.page.error or 'its kernel ended early'}"
-        lacking = "its executed notebook is missing" if self.receipt else self.lacking
+        lacking = "its executed notebook is missing" if self.receipt else "this step has not been run to its end"
         return (self.page.verdict if self.page else "") or f"No answer: {lacking}."
 
     @property
@@ -94,12 +92,17 @@ class Piece:
 
 @dataclass(frozen=True)
 class Score:
-    """One line of the comparison: who, and how well on the test documents; shares from 0 to 1."""
+    """One line of the comparison: who, and how well on the test documents; shares from 0 to 1.
+
+    low, high: the 95% interval of the accuracy, where it is known.
+    """
 
     name: str
     accuracy: float
     macro_f1: float
     ours: bool
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class Evidence:
     def failures(self) -> dict[str, list[tuple[str, str]]]:
         """The documents that gave no text: (path, reason) by status, at most 200 of each."""
         rows = sorted((row["path"], row["status"], row["reason"]) for piece in self.shards for row in piece.ledger)
-        listed = {status: [(path, shorten(why)) for path, found, why in rows if found == status] for status in STATUSES}
+        listed = {status: [(path, plain(why)) for path, found, why in rows if found == status] for status in STATUSES}
         return {status: found[:_LISTED] for status, found in listed.items() if found and status != "ok"}
 
     @cached_property
@@ -144,8 +147,21 @@ class Evidence:
             return []
         others = self.metrics["baselines"] | {"untrained": self.metrics["untrained"]}
         rows = [("this model", self.metrics["test"], True), *((name, values, False) for name, values in others.items())]
-        scores = [Score(name, values["accuracy"], values["macro_f1"], ours) for name, values, ours in rows]
+        scores = [
+            Score(name, values["accuracy"], values["macro_f1"], ours, *self.interval(self.family if ours else name))
+            for name, values, ours in rows
+        ]
         return sorted(scores, key=lambda score: -score.accuracy)
+
+    @property
+    def family(self) -> str:
+        """The family of the model; nothing where it cannot be trusted."""
+        return self.train.receipt.facts["config"].get("model", "") if self.train.sound else ""
+
+    def interval(self, model: str, measure: str = "accuracy") -> tuple[float, float] | tuple[()]:
+        """Return the 95% interval of one model's measure, or nothing where it is not known."""
+        known = self.metrics.get("intervals", {}).get(model, {}).get(measure)
+        return (known["low"], known["high"]) if known else ()
 
     @property
     def tested(self) -> int:
@@ -159,12 +175,10 @@ def gather(run: Run) -> Evidence:
     Raises RequestError where the folder is no run, WorkError where it holds no executed notebook at all or its plan is
     damaged.
     """
-    problems = verify(run)
+    problems = [plain(line) for line in verify(run)]
     plan = Plan.decode(run.plan.read_bytes())
     shards = [_piece(run, problems, "preprocess", index, plan.num_shards) for index in range(plan.num_shards)]
     train, explain = (_piece(run, problems, stage) for stage in ("train", "explain"))
-    if train.receipt and not train.receipt.explained:
-        explain = replace(explain, lacking=f"it was left out, since it takes apart {', '.join(EXPLAINED)}")
     evidence = Evidence(plan, shards, train, explain, problems, *_forecast(run))
     if not any(piece.page for piece in evidence.pieces):
         raise WorkError(

@@ -2,7 +2,8 @@
 
 Unusual: cells are rendered here, not by nbconvert. Its templates write scripts in many places, its HTML exporter parses
 the page once more after sanitizing, and papermill's metadata and the paths in parameters would still have to be taken
-out. One pass over the cells is shorter, and every string goes through `clean` or is escaped by the template.
+out. One pass over the cells is shorter, and every string goes through `clean` or is escaped by the template. Headings
+are made to follow each other in order, whatever a cell says, since they are how a page is read aloud.
 """
 
 import ast
@@ -21,12 +22,16 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from nbpipe.errors import WorkError
-from nbpipe.report.clean import clean, markdown, picture, plain
+from nbpipe.report.clean import clean, markdown, plain
+from nbpipe.report.pictures import picture
+from nbpipe.report.private import anonymous, owners
 from nbpipe.shown import words
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _INTERACTIVE = "An interactive element stands here; open the notebook in JupyterLab to use it."
 _OUTSIDE = re.compile(r"[/\\~]|\.\.|[A-Za-z]:[/\\]")
+_HEADING = re.compile(r"<(/?)h([1-6])(?=[ >])")
+_UNTOLD = "A picture without a description."
 _REDRAWN = re.compile(r"[^\n]*\r(?!\n)")
 
 
@@ -74,9 +79,26 @@ def read_page(path: Path) -> Page:
     if damage:
         raise WorkError(f"audit/{path.name}: is no notebook that can be read; run its stage again")
     cells = [cell for cell in book.cells if cell.source.strip() and cell.cell_type in ("markdown", "code")]
+    _hide(cells, owners(_told(book)))
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     errors = [_error(output) for output in outputs if output.output_type == "error"]
     return Page(_question(cells), _verdict(cells), errors[0] if errors else "", list(_cells(cells)))
+
+
+def _told(book: Any) -> Iterator[str]:
+    """Yield what a machine and not a document told a notebook: its parameters, and where papermill found it."""
+    yield from (str(value) for value in book.metadata.get("papermill", {}).values())
+    yield from (cell.source for cell in book.cells if {"parameters", "injected-parameters"} & set(_tags(cell)))
+
+
+def _hide(cells: list[Any], names: set[str]) -> None:
+    """Take these users' names out of code and of what machines say; tables and prose are the pipeline's own."""
+    for cell in cells if names else ():
+        cell.source = anonymous(cell.source, names)
+        for output in cell.get("outputs", []):
+            for part, key in ((output, "text"), (output, "evalue"), (output.get("data", {}), "text/plain")):
+                if key in part:
+                    part[key] = anonymous(part[key], names)
 
 
 def _question(cells: list[Any]) -> str:
@@ -99,15 +121,16 @@ def _tags(cell: Any) -> list[str]:
 def _cells(cells: list[Any]) -> Iterator[Cell]:
     defaults = [cell for cell in cells if "parameters" in _tags(cell)]
     given = [cell for cell in cells if "injected-parameters" in _tags(cell)]
+    headings = Headings()
     for cell in cells:
         if cell.cell_type == "markdown":
-            yield Cell("prose", markdown(cell.source))
+            yield Cell("prose", headings.ordered(markdown(cell.source)))
         elif cell in (given or defaults)[-1:]:
             yield Cell("parameters", Markup(), rows=tuple(_parameters(defaults, given)))
         else:
             source = plain(cell.source)
             html = Markup(highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)))
-            outputs = tuple(_output(output) for output in cell.outputs)
+            outputs = tuple(shown for output in cell.outputs for shown in _outputs(output, headings))
             yield Cell("code", html, cell.execution_count, len(source.splitlines()), outputs=outputs)
 
 
@@ -140,26 +163,55 @@ def _shown(value: Any) -> str:
     return plain(words(value))
 
 
-def _output(output: Any) -> Output:
-    """Return one output in the richest form that can be shown safely."""
+class Headings:
+    """Puts the headings of a page's pieces in order, below the page's own: none is more than one level deeper."""
+
+    def __init__(self) -> None:
+        self._level = 1
+
+    def ordered(self, html: Markup) -> Markup:
+        """Return cleaned HTML, which is balanced, with its headings at levels 2 to 6."""
+        return Markup(_HEADING.sub(self._moved, html))
+
+    def _moved(self, tag: re.Match[str]) -> str:
+        if not tag[1]:
+            self._level = min(self._level + 1, int(tag[2]) + 1, 6)
+        return f"<{tag[1]}h{self._level}"
+
+
+def _outputs(output: Any, headings: Headings) -> Iterator[Output]:
+    """Yield one output in the richest form that can be shown safely; of a widget the still that stands beside it."""
     if output.output_type == "error":
-        return Output("error", _error(output))
-    if output.output_type == "stream":
+        yield Output("error", _error(output))
+    elif output.output_type == "stream":
         text = _REDRAWN.sub("", plain(output.text))
-        return Output("text" if output.name == "stdout" else "warning", text.strip("\n"))
-    data, facts = output.data, output.metadata
-    if _WIDGET in data:
-        return Output("note", _INTERACTIVE)
+        yield Output("text" if output.name == "stdout" else "warning", text.strip("\n"))
+    else:
+        html, images = list(_written(output.data, headings)), list(_drawn(output))
+        played = _WIDGET in output.data
+        found = html + images if played else (html or images)[:1]
+        yield from found or [Output("note", _INTERACTIVE) if played else Output("text", _plain(output))]
+
+
+def _written(data: Any, headings: Headings) -> Iterator[Output]:
+    """Yield an output's HTML, else its Markdown."""
     if "text/html" in data:
-        return Output("html", clean(data["text/html"]))
-    if "text/markdown" in data:
-        return Output("html", markdown(data["text/markdown"]))
-    text = plain(data.get("text/plain", ""))
-    for kind in data.keys() & {"image/png", "image/jpeg"}:
-        uri, width = picture(kind, data[kind]), facts.get(kind, {}).get("width")
+        yield Output("html", headings.ordered(clean(data["text/html"])))
+    elif "text/markdown" in data:
+        yield Output("html", headings.ordered(markdown(data["text/markdown"])))
+
+
+def _drawn(output: Any) -> Iterator[Output]:
+    """Yield the pictures of an output that prove to be such."""
+    for kind in sorted(output.data.keys() & {"image/png", "image/jpeg"}):
+        uri, width = picture(kind, output.data[kind]), output.metadata.get(kind, {}).get("width")
         if uri:
-            return Output("image", uri, alt=text, width=width if isinstance(width, int) else None)
-    return Output("text", text)
+            text = _plain(output).strip() or _UNTOLD
+            yield Output("image", uri, alt=text, width=width if isinstance(width, int) else None)
+
+
+def _plain(output: Any) -> str:
+    return plain(output.data.get("text/plain", ""))
 
 
 def _error(output: Any) -> str:

@@ -1,9 +1,11 @@
-"""The report: an index and one page per executed notebook, in one folder that can be mailed and opened offline.
+"""The report: an index, one page per executed notebook, the model card and the documents' own pages, in one folder.
 
 Unusual: no page holds a script or asks for anything from anywhere, and its content security policy forbids both, so
-that a document's text could do nothing even if it got past `clean`.
+that a document's text could do nothing even if it got past `clean`. The folder is complete: it can be mailed, put on
+any static host, or be a part of a comparison of runs.
 """
 
+import re
 import secrets
 import shutil
 from collections import Counter
@@ -14,8 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nbpipe import __version__
-from nbpipe.report.clean import fill
-from nbpipe.report.evidence import Evidence, gather
+from nbpipe.report.clean import fill, markdown, plain
+from nbpipe.report.evidence import Evidence, Piece, gather
+from nbpipe.report.marked import Marked, marked, shown
+from nbpipe.report.pages import Headings
+from nbpipe.report.settings import settings
 from nbpipe.report.spending import spendings
 from nbpipe.run import TEMPORARY, Run, write
 
@@ -34,7 +39,7 @@ _MEANINGS = {
     "too_large": "larger than what is read",
     "unsupported": "of a kind that is not read",
 }
-_GUESSERS = {
+GUESSERS = {
     "majority": "always the commonest label",
     "linear_svc": "LinearSVC on TF-IDF",
     "untrained": "this model before training",
@@ -52,31 +57,86 @@ class Card:
     links: list[tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class Step:
+    """One page of the report: its file, its title, the template that makes it, and the notebook that it shows."""
+
+    link: str
+    title: str
+    template: str
+    piece: Piece | None = None
+
+
+@dataclass(frozen=True)
+class Around:
+    """What all pages of one run's report share. name: of the run; home: where the comparison is that it belongs to."""
+
+    name: str
+    home: str = ""
+    version: str = __version__
+
+    @property
+    def today(self) -> str:
+        """The minute of now."""
+        return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def build(run: Run) -> Path:
     """Write RUN/report/ anew and return its index.html.
 
     Raises RequestError where the folder is no run, WorkError where there is no executed notebook to show.
     """
     evidence = gather(run)
-    pages, name = [piece for piece in evidence.pieces if piece.page], run.folder.name
-    with _replacing(run.report) as draft:
-        for before, piece, after in zip([None, *pages], pages, [*pages[1:], None], strict=False):
-            html = fill("page.html", name=name, piece=piece, before=before, after=after)
-            write(draft / piece.link, html.encode())
-        facts = {"evidence": evidence, "cards": _cards(evidence), "stamp": _stamp(evidence)}
-        facts["spendings"] = spendings(evidence)
-        tables = {"meanings": _MEANINGS, "guessers": _GUESSERS}
-        today = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        html = fill("index.html", name=name, today=today, version=__version__, **facts, **tables)
-        write(draft / "index.html", html.encode())
+    with replacing_folder(run.report) as draft:
+        write_site(evidence, draft, Around(run.folder.name))
     return run.report / "index.html"
 
 
+def write_site(evidence: Evidence, folder: Path, around: Around) -> None:
+    """Write the report of one run to a folder that is there."""
+    card, found = _card_page(evidence), marked(evidence)
+    documents, steps = shown(found), _steps(evidence, bool(card), bool(found))
+    shared = {"around": around, "card": card, "documents": documents, "more": len(found) - len(documents)}
+    for before, step, after in zip([None, *steps], steps, [*steps[1:], None], strict=False):
+        html = fill(step.template, step=step, piece=step.piece, before=before, after=after, **shared)
+        write(folder / step.link, html.encode())
+    _copy(documents, folder)
+    shared |= {"evidence": evidence, "cards": _cards(evidence, bool(card)), "stamp": _stamp(evidence)}
+    shared |= {"spendings": spendings(evidence), "settings": settings, "meanings": _MEANINGS, "guessers": GUESSERS}
+    write(folder / "index.html", fill("index.html", **shared).encode())
+
+
+def _steps(evidence: Evidence, card: bool, documents: bool) -> list[Step]:
+    """Return the pages that there are, in the order of the work."""
+    pages = {piece.title: Step(piece.link, piece.title, "page.html", piece) for piece in evidence.pieces if piece.page}
+    explain = pages.pop("explain", None)
+    model = Step("model.html", "the model card", "model.html") if card else None
+    drawn = Step("pages.html", "documents' pages", "pages.html") if documents else None
+    return [step for step in (*pages.values(), model, explain, drawn) if step]
+
+
+def _copy(documents: list[Marked], folder: Path) -> None:
+    """Copy the PDFs with highlights to where the pages say that they are."""
+    for one in documents:
+        if one.pdf:
+            (folder / one.pdf).parent.mkdir(exist_ok=True)
+            shutil.copyfile(one.source, folder / one.pdf)
+
+
+def _card_page(evidence: Evidence) -> dict[str, str] | None:
+    """Return the model card as head, in YAML, and body, as HTML; None where there is none that can be trusted."""
+    if not evidence.train.sound or "README.md" not in evidence.train.receipt.facts["files"]:
+        return None
+    text = (evidence.train.receipt.folder / "README.md").read_text(encoding="utf-8", errors="replace")
+    _, head, body = re.fullmatch(r"(---\n(.*?)\n---\n)?(.*)", text, re.DOTALL).groups()
+    return {"head": plain(head or ""), "body": Headings().ordered(markdown(body))}
+
+
 @contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
+def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield a new folder beside `folder`, and on success put it in its place."""
     draft, old = (folder.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{folder.name}") for _ in range(2))
-    draft.mkdir()
+    draft.mkdir(parents=True)
     try:
         yield draft
         if folder.exists():
@@ -87,11 +147,12 @@ def _replacing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _cards(evidence: Evidence) -> list[Card]:
-    """Return a card per stage; the shards of preprocess share one."""
+def _cards(evidence: Evidence, card: bool) -> list[Card]:
+    """Return a card per stage; the shards of preprocess share one. card: whether there is a model card."""
     cards = [_shards_card(evidence)]
     for piece in (evidence.train, evidence.explain):
         links = [(piece.link, "Read the notebook")] if piece.link else []
+        links += [("model.html", "Model card")] * (card and piece.stage == "train")
         cards.append(Card(piece.stage, _QUESTIONS[piece.stage], piece.answer, piece.verdict, links))
     return cards
 

@@ -6,7 +6,7 @@ is the step that their notebooks predict, at the price of a machine with the rec
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nbpipe.cost import Terms, dollars, duration, number
@@ -16,7 +16,10 @@ from nbpipe.report.evidence import Evidence, Piece
 
 @dataclass(frozen=True)
 class Spending:
-    """One stage's row, in words: time and dollars, predicted and actual, and the price they were counted by."""
+    """One stage's row, in words: time and dollars, predicted and actual, and the price they were counted by.
+
+    seconds, spent: the actual time and dollars as numbers, None where they are not known.
+    """
 
     stage: str
     predicted: str
@@ -24,6 +27,8 @@ class Spending:
     predicted_dollars: str
     actual_dollars: str
     price: str
+    seconds: float | None = field(default=None, compare=False)
+    spent: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,15 @@ class _Time:
     seconds: float | None
     words: str
 
-    def cost(self, hourly: float | None, cores: int = 1) -> str:
-        """Return what it costs where both time and price are known."""
+    def spent(self, hourly: float | None, cores: int = 1) -> float | None:
+        """Return the dollars that it costs where both time and price are known."""
         known = self.seconds is not None and hourly is not None
-        return dollars(self.seconds / cores / 3600 * hourly) if known else ""
+        return self.seconds / cores / 3600 * hourly if known else None
+
+    def cost(self, hourly: float | None, cores: int = 1) -> str:
+        """Return what it costs in words, nothing where that is not known."""
+        spent = self.spent(hourly, cores)
+        return "" if spent is None else dollars(spent)
 
 
 def spendings(evidence: Evidence) -> list[Spending]:
@@ -56,7 +66,8 @@ def _preprocess(evidence: Evidence) -> Spending:
     else:
         said += f"; {cores:,} core{'' if cores == 1 else 's'} a machine"
     money = predicted.cost(price, cores), actual.cost(price, cores)
-    return Spending("preprocess", predicted.words, actual.words, *money, said)
+    numbers = actual.seconds, actual.spent(price, cores)
+    return Spending("preprocess", predicted.words, actual.words, *money, said, *numbers)
 
 
 def _actual(shards: Sequence[Piece], sound: Sequence[Piece]) -> _Time:
@@ -93,7 +104,8 @@ def _alone(piece: Piece, forecast: Forecast | None) -> Spending:
     ]
     device = piece.stamp.get("device")
     price, said = _price(device, forecast) if isinstance(device, str) else (None, "")
-    return Spending(piece.stage, *(time.words for time in times), *(time.cost(price) for time in times), said)
+    numbers = times[1].seconds, times[1].spent(price)
+    return Spending(piece.stage, *(time.words for time in times), *(time.cost(price) for time in times), said, *numbers)
 
 
 def _missing(piece: Piece, why: str) -> _Time:

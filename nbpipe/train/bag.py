@@ -7,7 +7,7 @@ and Adagrad (near 1/2), whose large steps for rare words cost accuracy on small 
 squared hinge of each label. There is no dropout: with it, thrice the epochs gave no more accuracy.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -45,12 +45,16 @@ class Bag(nn.Module):
         """
         if offsets is None:
             offsets = torch.arange(0, words.numel() + 1, words.shape[1], dtype=words.dtype, device=words.device)
-        hidden = self.embedding(words.reshape(-1), offsets, per_sample_weights=weights.reshape(-1))
-        return self.head(hidden)
+        sums = self.embedding(words.reshape(-1), offsets, per_sample_weights=weights.reshape(-1))
+        return self.head(sums)
 
-    def head(self, hidden: Tensor) -> Tensor:
+    def head(self, sums: Tensor) -> Tensor:
         """Return logits [B, C] from the sums of word vectors [B, width]."""
-        return self.output(torch.relu(hidden + self.bias))
+        return self.output(self.hidden(sums))
+
+    def hidden(self, sums: Tensor) -> Tensor:
+        """Return what the linear layer sees [B, width] of the sums of word vectors [B, width]."""
+        return torch.relu(sums + self.bias)
 
 
 def hinge(logits: Tensor, truth: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -177,15 +181,27 @@ class BagLearner:
         restore_optimizer(self.adam, group(state, "adam"))
 
 
-@torch.no_grad()
 def score(network: Bag, bags: Bags, device: torch.device) -> Tensor:
     """Return the network's logits [N, C] on the CPU."""
+    return _read(network, network.head, bags, device)
+
+
+def hidden(network: Bag, bags: Bags, device: torch.device) -> Tensor:
+    """Return what the network's linear layer sees of documents [N, width], on the CPU."""
+    return _read(network, network.hidden, bags, device)
+
+
+@torch.no_grad()
+def _read(network: Bag, end: Callable[[Tensor], Tensor], bags: Bags, device: torch.device) -> Tensor:
+    """Return what the end of the network makes of each document's sum of word vectors, on the CPU."""
     network.eval()
     pieces = (
-        bags.take(np.arange(first, min(first + MOST_BATCH, len(bags)))) for first in range(0, len(bags), MOST_BATCH)
+        bags.take(np.arange(first, min(first + MOST_BATCH, len(bags))))
+        for first in range(0, max(len(bags), 1), MOST_BATCH)
     )
-    found = [network(*flat(piece, device)).cpu() for piece in pieces]
-    return torch.cat(found) if found else torch.zeros(0, network.output.out_features)
+    flats = (flat(piece, device) for piece in pieces)
+    sums = (network.embedding(words, offsets, per_sample_weights=weights) for words, weights, offsets in flats)
+    return torch.cat([end(sum_).cpu() for sum_ in sums])
 
 
 def flat(bags: Bags, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,6 +17,7 @@ from nbpipe.train.baselines import Baselines
 from nbpipe.train.bootstrap import Bootstrap, bootstrap
 from nbpipe.train.calibrate import Calibration, Coverage, calibration, probabilities
 from nbpipe.train.fit import Start, Training
+from nbpipe.train.neighbours import look
 from nbpipe.train.scores import Interval, Scores, against, against_guessing, compared, confidence, decide, joined
 from nbpipe.train.shards import read_pages
 from nbpipe.train.split import Parts
@@ -37,13 +38,15 @@ def untrained(start: Start) -> Scores:
 class Evaluation(Shown):
     """The trained model on the test part, beside what it has to beat.
 
-    logits: float32 [N, C] of every usable document, calibrated, in the order of the split's documents.
+    logits: float32 [N, C] of every usable document, calibrated, in the order of the split's documents; directions:
+    float16 [N, P], of their hidden vectors.
     """
 
     training: Training
     baselines: Baselines
     untrained: Scores
     logits: np.ndarray
+    directions: np.ndarray
 
     @property
     def parts(self) -> Parts:
@@ -161,6 +164,4 @@ def evaluate(training: Training, baselines: Baselines, before: Scores) -> Evalua
     """Label every usable document with the trained model, and score the test part."""
     classifier, start = training.classifier, training.start
     inputs = start.family.inputs(classifier.vocabulary, start.documents)
-    return Evaluation(
-        training, baselines, before, start.family.score(classifier.network, inputs, classifier.device).numpy()
-    )
+    return Evaluation(training, baselines, before, *look(start.family, classifier.network, inputs, classifier.device))

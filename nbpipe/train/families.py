@@ -19,6 +19,7 @@ from nbpipe.config import Train
 from nbpipe.errors import WorkError
 from nbpipe.run import write
 from nbpipe.train.bag import Bag, BagLearner
+from nbpipe.train.bag import hidden as hidden_of_bags
 from nbpipe.train.bag import score as score_bags
 from nbpipe.train.corpus import Documents
 from nbpipe.train.networks import Attention, Gru, Windowed
@@ -27,6 +28,7 @@ from nbpipe.train.pretrained import load as load_pretrained
 from nbpipe.train.rounds import Learner, Patience
 from nbpipe.train.sequences import Answers, Recipe
 from nbpipe.train.sequences import Learner as WindowLearner
+from nbpipe.train.sequences import hidden as hidden_of_windows
 from nbpipe.train.sequences import score as score_windows
 from nbpipe.train.text import Bags, Vocabulary
 from nbpipe.train.windows import Corpus
@@ -75,6 +77,9 @@ class Family(Protocol):
     def score(self, network: nn.Module, inputs: Inputs, device: torch.device) -> Tensor:
         """Return the logits [N, C] of documents on the CPU, without dropout."""
 
+    def hidden(self, network: nn.Module, inputs: Inputs, device: torch.device) -> Tensor:
+        """Return on the CPU what the network's output layer sees of documents [N, P], to make their logits of it."""
+
     def facts(self, network: nn.Module, vocabulary: Any) -> dict[str, Any]:
         """Return as JSON types what the network is made with again, and what the model card tells of it."""
 
@@ -115,6 +120,10 @@ class BagFamily:
         """Return the logits [N, C] of documents."""
         return score_bags(network, inputs, device)
 
+    def hidden(self, network: Bag, inputs: Bags, device: torch.device) -> Tensor:
+        """Return what the output layer sees of documents [N, P]."""
+        return hidden_of_bags(network, inputs, device)
+
     def facts(self, network: Bag, vocabulary: Vocabulary) -> dict[str, Any]:
         """Return the sizes of the network."""
         return {
@@ -148,6 +157,10 @@ class _Reader:
     def score(self, network: Windowed, inputs: Tokens, device: torch.device) -> Tensor:
         """Return the logits [N, C] of documents."""
         return score_windows(network, Corpus(inputs, device))
+
+    def hidden(self, network: Windowed, inputs: Tokens, device: torch.device) -> Tensor:
+        """Return what the output layer sees of documents [N, P]."""
+        return hidden_of_windows(network, Corpus(inputs, device))
 
 
 @dataclass(frozen=True)

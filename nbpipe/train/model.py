@@ -70,6 +70,10 @@ class Classifier:
         """Return the logits [N, C] of texts, calibrated, on the CPU."""
         return self.family.score(self.network, self.read(texts), self.device)
 
+    def hidden(self, texts: pl.Series) -> Tensor:
+        """Return what the network's output layer sees of texts [N, P], on the CPU: where they lie for the model."""
+        return self.family.hidden(self.network, self.read(texts), self.device)
+
     def probabilities(self, texts: pl.Series) -> np.ndarray:
         """Return the probability of each label, float32 [N, C]."""
         return probabilities(self.logits(texts).numpy(), self.multi)

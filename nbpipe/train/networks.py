@@ -29,6 +29,7 @@ class Windowed(nn.Module):
     longest: int
     half = True
     table: nn.Parameter | None = None
+    dropout: nn.Dropout
     output: nn.Linear
 
     def forward(self, batch: Batch, vectors: Tensor | None = None) -> Tensor:
@@ -42,6 +43,12 @@ class Windowed(nn.Module):
 
     def windows(self, words: Tensor, lengths: Tensor, vectors: Tensor | None = None) -> Tensor:
         """Return the logits [W, C] of windows: words [W, L] up to lengths [W] (CPU), or their vectors [W, L, H]."""
+        if not len(words):
+            return self.output.bias.new_zeros(0, self.output.out_features)
+        return self.output(self.dropout(self.pooled(words, lengths, vectors)))
+
+    def pooled(self, words: Tensor, lengths: Tensor, vectors: Tensor | None = None) -> Tensor:
+        """Return what the linear layer sees [W, P] of one window or more, given as to `windows`."""
         raise NotImplementedError
 
     def groups(self) -> list[dict[str, Any]]:
@@ -81,12 +88,9 @@ class Ordered(Windowed):
         """Return the vectors [W, L, H] of words [W, L]."""
         return self.embedding(words)
 
-    def windows(self, words: Tensor, lengths: Tensor, vectors: Tensor | None = None) -> Tensor:
-        """Return the logits [W, C] of windows: words [W, L] up to lengths [W] (CPU), or their vectors [W, L, H]."""
-        if not len(words):
-            return self.output.bias.new_zeros(0, self.output.out_features)
-        vectors = self.embed(words) if vectors is None else vectors
-        return self.output(self.dropout(self.read(vectors, words, lengths)))
+    def pooled(self, words: Tensor, lengths: Tensor, vectors: Tensor | None = None) -> Tensor:
+        """Return what the linear layer sees [W, P] of one window or more, given as to `windows`."""
+        return self.read(self.embed(words) if vectors is None else vectors, words, lengths)
 
     def read(self, vectors: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
         """Return what the linear layer sees of each window [W, P]."""
@@ -100,15 +104,18 @@ class Ordered(Windowed):
         return torch.cat([mean, peak(states, words)], 1)
 
 
-def combine(logits: Tensor, lengths: Tensor, owners: Tensor, documents: int, nothing: Tensor) -> Tensor:
-    """Return documents' logits [B, C]: the mean of their windows' [W, C] by lengths [W]; `nothing` [C] without."""
-    logits = logits.float()
-    weights = lengths.to(logits.device, logits.dtype)
+def combine(values: Tensor, lengths: Tensor, owners: Tensor, documents: int, nothing: Tensor) -> Tensor:
+    """Return what documents have [B, C]: the mean of their windows' values [W, C] by lengths [W].
+
+    values: such as logits; nothing: [C], what a document without windows has.
+    """
+    values = values.float()
+    weights = lengths.to(values.device, values.dtype)
     total = weights.new_zeros(documents).index_add_(0, owners, weights)
     shares = weights / total[owners]
-    mean = torch.zeros(documents, logits.shape[1], dtype=logits.dtype, device=logits.device)
-    mean = mean.index_add(0, owners, logits * shares[:, None])
-    return torch.where(total[:, None] > 0, mean, nothing.to(logits.dtype))
+    mean = torch.zeros(documents, values.shape[1], dtype=values.dtype, device=values.device)
+    mean = mean.index_add(0, owners, values * shares[:, None])
+    return torch.where(total[:, None] > 0, mean, nothing.to(values.dtype))
 
 
 def peak(values: Tensor, words: Tensor) -> Tensor:

@@ -65,10 +65,8 @@ class Pretrained(Windowed):
         """Return the encoder's input vectors [W, L, H] of tokens [W, L]."""
         return self.encoder.get_input_embeddings()(words)
 
-    def windows(self, words: Tensor, lengths: Tensor, vectors: Tensor | None = None) -> Tensor:
-        """Return the logits [W, C] of windows: tokens [W, L] up to lengths [W], or their input vectors [W, L, H]."""
-        if not len(words):
-            return self.output.bias.new_zeros(0, self.output.out_features)
+    def pooled(self, words: Tensor, lengths: Tensor, vectors: Tensor | None = None) -> Tensor:
+        """Return what the linear layer sees [W, P] of windows: tokens [W, L] up to lengths [W], or input vectors."""
         inputs, mask = self._framed(words.long(), lengths.to(words.device)[:, None])
         given = {"input_ids": inputs}
         if vectors is not None:
@@ -76,7 +74,7 @@ class Pretrained(Windowed):
             given = {"inputs_embeds": _inserted(self.embed(inputs), vectors, lengths, slice(first, last))}
         states = self.encoder(**given, attention_mask=mask).last_hidden_state
         shares = (mask / mask.sum(1, keepdim=True)).to(states.dtype)
-        return self.output(self.dropout(torch.bmm(shares[:, None], states).squeeze(1)))
+        return torch.bmm(shares[:, None], states).squeeze(1)
 
     def _framed(self, words: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
         """Return windows with the special tokens around them, and where they are not padding; both int64 [W, S]."""

@@ -6,7 +6,7 @@ A batch that does not fit into memory is taken in parts whose gradients add up, 
 """
 
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -232,29 +232,44 @@ class Learner:
         return {"adam": self.adam} | ({"sparse": self.sparse} if self.sparse else {})
 
 
-@torch.no_grad()
 def score(network: Windowed, corpus: Corpus) -> Tensor:
     """Return the logits [N, C] of a corpus' documents, on the CPU; every window is read, without dropout."""
+    return _read(network, network.windows, corpus, network.output.bias.detach().cpu())
+
+
+def hidden(network: Windowed, corpus: Corpus) -> Tensor:
+    """Return what the linear layer sees [N, P] of a corpus' documents, on the CPU: it makes `score` of it.
+
+    The mean of what it sees of their windows, since a mean of logits is the logits of the mean.
+    """
+    return _read(network, network.pooled, corpus, torch.zeros(network.output.in_features))
+
+
+@torch.no_grad()
+def _read(network: Windowed, see: Callable[..., Tensor], corpus: Corpus, nothing: Tensor) -> Tensor:
+    """Return documents' means of what `see` makes of each window, on the CPU; `nothing` [P] without windows."""
     network.eval()
     documents, budget = len(corpus.tokens), BUDGET
     windows = cut(corpus.tokens.offsets, np.arange(documents), network.longest)
-    while (logits := _read(network, corpus, windows, budget)) is None:
+    while (found := _read_windows(see, corpus, windows, budget, len(nothing))) is None:
         if budget <= network.longest:
             raise WorkError("a single window does not fit into the device's memory; take the CPU")
         budget //= 2
         say(f"out of memory; going on with batches of {budget:,} words")
     lengths, owners = torch.from_numpy(windows.lengths), torch.from_numpy(windows.owners)
-    return combine(logits, lengths, owners, documents, network.output.bias.cpu())
+    return combine(found, lengths, owners, documents, nothing)
 
 
-def _read(network: Windowed, corpus: Corpus, windows: Windows, budget: int) -> Tensor | None:
-    """Return the windows' logits [W, C] on the CPU; None where memory does not suffice for `budget` words."""
-    logits = torch.zeros(len(windows), network.output.out_features)
+def _read_windows(
+    see: Callable[..., Tensor], corpus: Corpus, windows: Windows, budget: int, width: int
+) -> Tensor | None:
+    """Return what is seen of windows [W, P] on the CPU; None where memory does not suffice for `budget` words."""
+    found = torch.zeros(len(windows), width)
     places = list(by_length(windows, budget))
     pieces = (Piece(windows.take(place), np.zeros(0, np.int64)) for place in places)
     try:
         for place, batch in zip(places, corpus.batches(pieces), strict=True):
-            logits[torch.from_numpy(place)] = network.windows(batch.words, batch.lengths).float().cpu()
+            found[torch.from_numpy(place)] = see(batch.words, batch.lengths).float().cpu()
     except torch.OutOfMemoryError:
         return None
-    return logits
+    return found

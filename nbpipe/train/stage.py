@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from nbpipe.audit import RECEIPT, Receipt, Stamp, as_json, write_receipt
 from nbpipe.records import write_table
@@ -19,6 +20,8 @@ from nbpipe.train.corpus import Documents
 from nbpipe.train.evaluate import Evaluation
 from nbpipe.train.families import VOCABULARY
 from nbpipe.train.labels import encoder_digest, labels_digest
+from nbpipe.train.neighbours import NAME as NEIGHBOURS
+from nbpipe.train.neighbours import listed
 from nbpipe.train.pretrained import ENCODER
 from nbpipe.train.scores import decide, joined
 from nbpipe.train.second import Second
@@ -72,7 +75,8 @@ def save(evaluation: Evaluation, second: Second, worth: Worth, stamp: Stamp) -> 
     write(folder / "metrics.json", as_json(figures))
     write(folder / "README.md", _card(evaluation, figures).encode())
     write(folder / CURVES, "".join(json.dumps(line) + "\n" for line in training.curve).encode())
-    write_table(folder / "documents.parquet", _listing(start.documents, evaluation).to_arrow())
+    write_table(folder / "documents.parquet", listing(start.documents, evaluation).to_arrow())
+    write_table(folder / NEIGHBOURS, _neighbours(evaluation))
     spent = {"predicted_seconds": training.expected, "seconds": training.seconds, "device": start.device.type}
     facts = {"labels": labels_digest(start.config), "encoder": encoder_digest(start.config), "cost": spent}
     facts |= {"documents": figures["documents"]}
@@ -95,7 +99,14 @@ def _card(evaluation: Evaluation, figures: dict[str, Any]) -> str:
     return model_card(figures, sizes)
 
 
-def _listing(documents: Documents, evaluation: Evaluation) -> pl.DataFrame:
+def _neighbours(evaluation: Evaluation) -> pa.Table:
+    """Return the documents that the model was made with, and where they lie for it: rows of neighbours.parquet."""
+    rows = evaluation.parts.rows("train", "validation")
+    found = evaluation.parts.documents[rows]
+    return listed(found["path"].to_list(), found["label"].to_list(), evaluation.directions[rows])
+
+
+def listing(documents: Documents, evaluation: Evaluation) -> pl.DataFrame:
     """Return every document of the run with its label, part, and what the model says: columns of documents.parquet."""
     predicted = decide(evaluation.probabilities, evaluation.parts.multi)
     found = evaluation.parts.documents.select("path", "label", "part").with_columns(

@@ -7,7 +7,7 @@ as it stands and lower-cases afterwards, so it can say where on the page each wo
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -104,14 +104,29 @@ def spans(page: str, bigrams: bool = False) -> list[tuple[int, int, str]]:
 
     bigrams: also of every pair of neighbouring words, from the start of the first to the end of the second.
     """
-    found = pl.Series([page], dtype=pl.String).str.extract_all(RULE).explode().drop_nulls()
+    return spans_of([page], bigrams)[0]
+
+
+def spans_of(pages: Sequence[str], bigrams: bool = False) -> list[list[tuple[int, int, str]]]:
+    """Return the spans of each page; many pages at once are cut much faster than one by one."""
+    found = pl.Series(pages, dtype=pl.String).str.extract_all(RULE)
+    written = found.explode(empty_as_null=False)
+    words = zip(written.to_list(), written.str.to_lowercase().to_list(), strict=True)
+    cut = [_placed(page, islice(words, many)) for page, many in zip(pages, found.list.len(), strict=True)]
+    return [_with_pairs(places) for places in cut] if bigrams else cut
+
+
+def _placed(page: str, words: Iterator[tuple[str, str]]) -> list[tuple[int, int, str]]:
     places, end = [], 0
-    for written, word in zip(found, found.str.to_lowercase(), strict=True):
+    for written, word in words:
         start = page.index(written, end)  # what lies between words holds no word, so the next hit is the word itself
         end = start + len(written)
         places.append((start, end, word))
-    pairs = [(one[0], two[1], f"{one[2]} {two[2]}") for one, two in pairwise(places)] if bigrams else []
-    return sorted(places + pairs)
+    return places
+
+
+def _with_pairs(places: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    return sorted(places + [(one[0], two[1], f"{one[2]} {two[2]}") for one, two in pairwise(places)])
 
 
 def _blocks(offsets: np.ndarray) -> Iterator[tuple[int, int]]:

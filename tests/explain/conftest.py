@@ -1,6 +1,7 @@
 """A made corpus whose decisive words are known, and classifiers made by hand: one that knows them, one that guesses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,23 @@ import torch
 
 from nbpipe.audit import Stamp, read_receipt, write_receipt
 from nbpipe.config import Explain, Preprocess, Train
+from nbpipe.explain.attribute import Attributions, attributions
+from nbpipe.explain.reading import Reading, read, read_answers
 from nbpipe.preprocess.plan import Plan
 from nbpipe.records import LEDGER, PART, write_table
 from nbpipe.run import Run, write
 from nbpipe.train.bag import Bag
+from nbpipe.train.families import Encoder, OrderedFamily, PretrainedFamily
 from nbpipe.train.model import Classifier
+from nbpipe.train.networks import Attention, Gru, Windowed
+from nbpipe.train.pretrained import fetch
+from nbpipe.train.sequences import Answers, Learner, Recipe
 from nbpipe.train.text import Vocabulary
+from nbpipe.train.windows import Corpus
+from nbpipe.train.words import Tokens
 
 DECISIVE = {"astronomy": "télescope", "cooking": "oven", "sailing": "mast"}
+_SCHEMA = {"pages": pl.List(pl.String), "text": pl.String}
 FILLER = [
     f"{first}{second}" for first in ("ba", "ke", "li", "mo", "nu", "po") for second in ("dan", "ret", "sil", "tum")
 ]
@@ -109,3 +119,72 @@ def _write_shard(run: Run, corpus: pl.DataFrame) -> None:
     identity = {"plan": plan.fingerprint, "parser": "made by hand", "shard": 0, "num_shards": 1}
     stamp = Stamp.now(Preprocess(documents=run.folder, run=run.folder.parent / "elsewhere"))
     write_receipt(folder, "preprocess", stamp, **counts, **identity)
+
+
+@pytest.fixture
+def explain(corpus: pl.DataFrame) -> Callable[..., Attributions]:
+    """Explain documents, given by their pages, without them the corpus: for these targets, else what is predicted."""
+
+    def run(
+        classifier: Classifier,
+        pages: Sequence[Sequence[str]] | None = None,
+        targets: Sequence[int] | None = None,
+        method: str = "integrated_gradients",
+    ) -> Attributions:
+        reading = read_pages(classifier, corpus["pages"].to_list() if pages is None else pages)
+        if targets is None:
+            targets = read_answers(classifier, reading.inputs).argmax(axis=1)
+        return attributions(classifier, reading, np.array(targets, np.int64), method)
+
+    return run
+
+
+def read_pages(classifier: Classifier, pages: Sequence[Sequence[str]]) -> Reading:
+    """Read documents that are given by their pages."""
+    texts = ["\n".join(document) for document in pages]
+    return read(classifier, pl.DataFrame({"pages": pages, "text": texts}, _SCHEMA))
+
+
+@pytest.fixture(scope="session")
+def make_ordered(corpus: pl.DataFrame) -> Callable[[str], Classifier]:
+    """Make a classifier of a family that reads windows, short ones, trained on the corpus."""
+
+    @cache
+    def make(name: str) -> Classifier:
+        torch.manual_seed(0)
+        family = {"gru": OrderedFamily("gru", Gru), "attention": OrderedFamily("attention", Attention)}[name]
+        vocabulary = Vocabulary.fit(corpus["text"])
+        network = family.network(vocabulary, len(DECISIVE))
+        network.longest = 16
+        _teach(network, family.read(vocabulary, corpus["text"]), corpus["label"].to_list())
+        return Classifier(network.eval(), vocabulary, list(DECISIVE), torch.device("cpu"), family)
+
+    return make
+
+
+def _teach(network: Windowed, tokens: Tokens, labels: list[str]) -> None:
+    answers = Answers(torch.tensor([list(DECISIVE).index(label) for label in labels]), torch.ones(len(labels)))
+    learner = Learner(network, Corpus(tokens, torch.device("cpu")), answers, Recipe(warmup=1, average=0.0))
+    for epoch in range(12):
+        for _ in learner.train(learner.plan(np.arange(len(labels)), np.random.default_rng(epoch))):
+            pass
+
+
+@pytest.fixture
+def encoded(tiny_encoder: Path) -> Classifier:
+    """A classifier around a tiny encoder with random weights; it knows the words mast and oven."""
+    torch.manual_seed(0)
+    family = PretrainedFamily(str(tiny_encoder))
+    vocabulary = Encoder("tiny", *fetch(str(tiny_encoder)))
+    network = family.network(vocabulary, len(DECISIVE)).eval()
+    return Classifier(network, vocabulary, list(DECISIVE), torch.device("cpu"), family)
+
+
+@pytest.fixture(params=["bag", "gru", "attention", "pretrained"])
+def any_family(
+    request: pytest.FixtureRequest, wise: Classifier, make_ordered: Callable[[str], Classifier]
+) -> Classifier:
+    """A classifier of each family, of the pretrained one untrained."""
+    if request.param == "pretrained":
+        return request.getfixturevalue("encoded")
+    return wise if request.param == "bag" else make_ordered(request.param)

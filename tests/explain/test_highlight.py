@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import polars as pl
 import pytest
 
 from nbpipe.explain.attribute import Occurrences
@@ -31,8 +32,8 @@ def show(
     ]
     columns = zip(*places, strict=True) if places else [()] * 5
     arrays = [np.array(column, kind) for column, kind in zip(columns, ("i4", "i4", "i4", "i8", "f4"), strict=True)]
-    found = Occurrences(*arrays, np.array([0, len(places)]))
-    words = words_of(found, vocabulary)
+    found = Occurrences(*arrays)
+    words = words_of(found, pl.Series(vocabulary, dtype=pl.String))
     strongest = list(words.values())[:top]
     return Highlight(title, f"Predicted {title}.", title, strongest, len(words), excerpts(pages, found, words, top))
 

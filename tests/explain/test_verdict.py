@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from nbpipe.config import Explain
 from nbpipe.explain import faithfulness
-from nbpipe.explain.attribute import integrated_gradients
+from nbpipe.explain.attribute import Attributions
 from nbpipe.explain.faithfulness import check_deletion, check_shuffled
 from nbpipe.explain.verdict import Judgement, judge
 from nbpipe.train.model import Classifier
@@ -17,17 +19,16 @@ Ask = Callable[..., Judgement]
 
 
 @pytest.fixture
-def ask(corpus: pl.DataFrame) -> Ask:
+def ask(corpus: pl.DataFrame, explain: Callable[..., Attributions], tmp_path: Path) -> Ask:
     """Judge a classifier on the corpus."""
 
-    def run(classifier: Classifier, documents: int = 30, gap: float = 0) -> Judgement:
+    def run(classifier: Classifier, documents: int = 30, gap: float = 0, **limits: float) -> Judgement:
         few = corpus.head(documents)
-        targets = classifier.logits(few["text"]).argmax(1).numpy()
-        found = integrated_gradients(classifier.network, classifier.vocabulary.bags(few["text"]), targets)
-        checked = check_shuffled(classifier.network, found, check_deletion(classifier.network, found, 3, 0), 0)
-        right = np.array([classifier.labels[target] for target in targets]) == few["label"].to_numpy()
+        found = explain(classifier, few["pages"].to_list())
+        checked = check_shuffled(classifier, found, check_deletion(classifier, found, 3, 0), 0)
+        right = np.array([classifier.labels[target] for target in found.targets]) == few["label"].to_numpy()
         guess = few["label"].value_counts()["count"].max() / documents
-        return judge(right, guess, replace(found, gaps=found.gaps + gap), checked)
+        return judge(Explain(run=tmp_path, **limits), right, guess, replace(found, gaps=found.gaps + gap), checked)
 
     return run
 
@@ -88,3 +89,19 @@ def test_every_rule_shows_its_figure(wise: Classifier, ask: Ask) -> None:
     shown = judgement._repr_html_()
     assert len(judgement.rules) == 6
     assert all(rule.measured in shown and rule.needed in shown for rule in judgement.rules)
+
+
+def test_the_limits_of_the_config_decide(wise: Classifier, ask: Ask) -> None:
+    assert failing(ask(wise)) == []
+    assert len(failing(ask(wise, least_fall=0.99))) == 2
+    assert failing(ask(wise, most_alike=0.001)) == ["shuffled models give other reasons"]
+
+
+def test_occlusion_need_not_add_up(
+    wise: Classifier, explain: Callable[..., Attributions], corpus: pl.DataFrame, tmp_path: Path
+) -> None:
+    found = explain(wise, method="occlusion")
+    checked = check_shuffled(wise, found, check_deletion(wise, found, 3, 0), 0)
+    judgement = judge(Explain(run=tmp_path), np.ones(30, bool), 0.4, found, checked)
+    assert len(judgement.rules) == 5
+    assert failing(judgement) == []

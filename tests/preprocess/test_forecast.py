@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from nbpipe.audit import as_json, digested, with_digest
 from nbpipe.cost import Terms
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess import forecast as module
@@ -154,7 +155,8 @@ def test_what_was_kept_is_read_back_as_it_was(tmp_path: Path) -> None:
 )
 def test_a_damaged_forecast_is_named(change: Callable, tmp_path: Path) -> None:
     run = Run(tmp_path)
-    run.forecast.write_text(json.dumps(change(json.loads(job().encode()))))
+    facts = change(digested(job().encode()))
+    run.forecast.write_bytes(with_digest(facts) if isinstance(facts, dict) else as_json(facts))
     with pytest.raises(WorkError, match=r"forecast.json: damaged; make it again with `nbpipe plan`"):
         kept(run)
 

@@ -1,11 +1,13 @@
 """Every PDF is made here; what is odd in it stands in the name of its test."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pypdf
 import pypdfium2
 import pytest
+from handmade import LINES, drawn, tight, write
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
@@ -13,27 +15,13 @@ from reportlab.pdfgen.canvas import Canvas
 from nbpipe.preprocess import pdf
 from nbpipe.preprocess.parsers import parse
 
-LINES = [
-    "a skilled manager of people and projects is able to work under pressure",
-    "the quality of a service depends on the care of all who take part in it",
-    "responsible for planning training and support of staff in three offices",
-]
 SENTENCE = "plain words on a page"
 
 
 @pytest.fixture
 def draw(tmp_path: Path) -> Callable[..., Path]:
     """Make a PDF with a page for each function, which gets the canvas."""
-
-    def drawn(*pages: Callable[[Canvas], object], **options: object) -> Path:
-        canvas = Canvas(str(tmp_path / "made.pdf"), invariant=True, **options)
-        for page in pages:
-            page(canvas)
-            canvas.showPage()
-        canvas.save()
-        return tmp_path / "made.pdf"
-
-    return drawn
+    return partial(drawn, tmp_path / "made.pdf")
 
 
 def plain(canvas: Canvas) -> None:
@@ -42,43 +30,6 @@ def plain(canvas: Canvas) -> None:
 
 def blank(canvas: Canvas) -> None:
     canvas.rect(50, 50, 10, 10)
-
-
-def tight(canvas: Canvas) -> None:
-    """Place each glyph by itself, without space characters and with little room between words, as some tools do."""
-    canvas.setFont("Times-Roman", 10)
-    for row, line in enumerate(LINES * 10):
-        x = 50.0
-        for char in line:
-            if char != " ":
-                canvas.drawString(x, 780 - 14 * row, char)
-                x += stringWidth(char, "Times-Roman", 10) - 0.3
-            else:
-                x += 1.5
-
-
-def write(path: Path, content: bytes, maps: bytes = b"", kids: bytes = b"3 0 R", root: bytes = b"1 0 R") -> Path:
-    """Write a PDF by hand: one page of Helvetica whose codes mean what `maps` (bfchar lines) says."""
-    cmap = b"begincmap 1 begincodespacerange <00> <ff> endcodespacerange %d beginbfchar %b endbfchar endcmap" % (
-        maps.count(b"\n"),
-        maps,
-    )
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[%b]/Count %d>>" % (kids, kids.count(b"R")),
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>",
-        b"<</Length %d>>stream\n%b\nendstream" % (len(content), content),
-        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica%b>>" % (b"/ToUnicode 6 0 R" if maps else b""),
-        b"<</Length %d>>stream\n%b\nendstream" % (len(cmap), cmap),
-    ]
-    data, offsets = b"%PDF-1.7\n", []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(data))
-        data += b"%d 0 obj\n%b\nendobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    tail = b"xref\n0 7\n0000000000 65535 f \n%btrailer <</Size 7/Root %b>>\nstartxref\n%d\n%%%%EOF\n"
-    path.write_bytes(data + tail % (table, root, len(data)))
-    return path
 
 
 def raw_text(path: Path) -> str:

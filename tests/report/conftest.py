@@ -15,6 +15,7 @@ from nbpipe.config import Explain, Preprocess, Train
 from nbpipe.preprocess.plan import Plan
 from nbpipe.records import LEDGER, write_table
 from nbpipe.run import Run, write
+from nbpipe.seal import Seal, keep
 
 SCORES = {
     "test": {"accuracy": 0.9, "macro_f1": 0.88},
@@ -24,6 +25,12 @@ SCORES = {
         "majority": {"accuracy": 0.25, "macro_f1": 0.1},
         "linear_svc": {"accuracy": 0.91, "macro_f1": 0.9},
     },
+    "intervals": {
+        "bag": {
+            "accuracy": {"value": 0.9, "low": 0.85, "high": 0.95},
+            "macro_f1": {"value": 0.88, "low": 0.8, "high": 0.93},
+        }
+    },
 }
 
 
@@ -31,7 +38,7 @@ class Maker:
     """Makes the stages of a run folder, one by one; receipts and notebooks agree."""
 
     def __init__(self, folder: Path) -> None:
-        self.run = Run(folder)
+        self.run, self.epochs = Run(folder), 7
 
     @staticmethod
     def shown(**data: str | bytes) -> nbformat.NotebookNode:
@@ -58,7 +65,7 @@ class Maker:
 
     def preprocess(self, documents: dict[str, tuple[str, str]], num_shards: int = 1) -> None:
         """Write the plan and the shards of documents, given as path: (status, reason)."""
-        plan = Plan(dict.fromkeys(documents, 10), num_shards)
+        plan = self.plan = Plan(dict.fromkeys(documents, 10), num_shards)
         write(self.run.plan, plan.encode())
         for index, paths in enumerate(plan.shards):
             folder = self.run.shard(index, num_shards)
@@ -76,7 +83,7 @@ class Maker:
         """Write a model folder with its scores, and its notebook."""
         write(self.run.model / "metrics.json", as_json(SCORES | scores))
         shards = {folder.name: read_receipt(folder).digest for folder in (self.run.folder / "shards").iterdir()}
-        stamp = Stamp.now(Train(run=self.run.folder))
+        stamp = Stamp.now(Train(run=self.run.folder, epochs=self.epochs))
         receipt = write_receipt(self.run.model, "train", stamp, inputs=shards)
         self.notebook("train", receipt, "No: the baseline is as good.")
 
@@ -99,13 +106,20 @@ class Maker:
         head = new_markdown_cell(f"# What of {stage}?\n\nReads and writes.")
         answer = self.code("verdict", self.shown(text_plain=verdict), tags=["verdict"])
         last = self.code("finish()", self.shown(text_plain=repr(receipt)), tags=["receipt"])
-        self.save(self.run.notebook(stage, **numbers), head, *cells, answer, last)
+        path = self.save(self.run.notebook(stage, **numbers), head, *cells, answer, last)
+        keep(path, Seal.of(path.read_bytes(), receipt))
 
 
 @pytest.fixture
 def maker(tmp_path: Path) -> Maker:
     """A maker of the run folder "demo"."""
     return Maker(tmp_path / "runs" / "demo")
+
+
+@pytest.fixture(scope="session")
+def make_maker() -> Callable[[Path], Maker]:
+    """Return what makes a maker of a run folder."""
+    return Maker
 
 
 @pytest.fixture

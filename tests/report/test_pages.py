@@ -1,5 +1,7 @@
 """What a page shows of a notebook, and what it leaves out."""
 
+import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from nbformat.v4 import new_markdown_cell, new_output
 from nbpipe.errors import WorkError
 from nbpipe.report.pages import Output, Page, read_page
 
-PNG = b"\x89PNG\r\n\x1a\n..."
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg==")
 
 
 @pytest.fixture
@@ -72,11 +74,48 @@ def test_what_could_run_is_shown_in_words(read, maker, mime: str) -> None:
     assert only(read(maker.code("x", maker.shown(**{mime: "<svg onload=1/>"})))) == Output("text", "plain")
 
 
+def widget(maker, **data: str | bytes):
+    """Return the output of a widget, with what stands beside it."""
+    output = maker.shown(text_plain="IntSlider(value=0)", **data)
+    output.data["application/vnd.jupyter.widget-view+json"] = {"model_id": "1"}
+    return output
+
+
 def test_a_widget_leaves_a_note_without_its_state(read, maker) -> None:
-    widget = maker.shown(text_plain="IntSlider(value=0)")
-    widget.data["application/vnd.jupyter.widget-view+json"] = {"model_id": "1"}
-    shown = only(read(maker.code("x", widget)))
+    shown = only(read(maker.code("x", widget(maker))))
     assert (shown.kind, "JupyterLab" in shown.content) == ("note", True)
+
+
+def test_the_still_beside_a_widget_is_shown_in_its_place(read, maker) -> None:
+    (cell,) = read(maker.code("x", widget(maker, text_html="<b>still</b>", image_png=PNG))).cells
+    assert [output.kind for output in cell.outputs] == ["html", "image"]
+    assert cell.outputs[0].content == "<b>still</b>"
+
+
+def test_a_widget_whose_picture_is_none_leaves_the_note(read, maker) -> None:
+    assert only(read(maker.code("x", widget(maker, image_png=b"<svg>")))).kind == "note"
+
+
+def test_headings_follow_each_other_in_order_below_the_pages_own(read, maker) -> None:
+    html = maker.code("x", maker.shown(text_html="<h1>c</h1><h5>d</h5>"))
+    page = read(new_markdown_cell("#### a\n\n###### b"), html)
+    text = page.cells[0].html + page.cells[1].outputs[0].content
+    assert re.findall(r"<h\d>\w</h\d>", text) == ["<h2>a</h2>", "<h3>b</h3>", "<h2>c</h2>", "<h3>d</h3>"]
+
+
+def test_a_picture_without_words_is_said_to_have_none(read, maker) -> None:
+    assert (
+        only(read(maker.code("x", maker.shown(image_png=PNG, text_plain="")))).alt == "A picture without a description."
+    )
+
+
+def test_the_owner_of_a_folder_in_the_parameters_is_nowhere_on_the_page(read, maker) -> None:
+    given = maker.code("# Parameters\nrun = '/home/alice/run'\n", tags=["injected-parameters"])
+    error = new_output("error", ename="OSError", evalue="alice may not", traceback=[])
+    stream = new_output("stream", text="Hello Alice, not malice\n")
+    page = read(given, maker.code("who = 'alice'", stream, maker.shown(text_plain="alice"), error))
+    assert "alice" not in re.sub("malice", "", str(page), flags=re.IGNORECASE).lower()
+    assert "not malice" in str(page)
 
 
 def test_an_error_is_shown_without_its_traceback(read, maker) -> None:

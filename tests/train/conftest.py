@@ -85,29 +85,3 @@ def done(tmp_path_factory: pytest.TempPathFactory, make_runs: MakeRun) -> Done:
     texts = made_texts() | {"loose.txt": "wind sail harbour mast", "sky/empty.txt": ""}
     folder = make_runs(tmp_path_factory.mktemp("done") / "run", texts)
     return run_stage(Train(run=folder, device="cpu", epochs=8))
-
-
-@pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two layers that reads 16 tokens, with random weights, and a tokenizer of whole words."""
-    transformers = pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    folder = tmp_path_factory.mktemp("tiny")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "wind", "sail", "mast", "oven", "flour", "bake"]
-    plain = Tokenizer(models.WordLevel({word: row for row, word in enumerate(words)}, unk_token="[UNK]"))
-    plain.pre_tokenizer = pre_tokenizers.Whitespace()
-    plain.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    transformers.PreTrainedTokenizerFast(tokenizer_object=plain, **names).save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "hidden_dropout_prob": 0.0,
-    }
-    config = transformers.BertConfig(vocab_size=len(words), max_position_embeddings=16, initializer_range=0.5, **sizes)
-    transformers.BertModel(config).save_pretrained(folder)
-    return folder

@@ -131,6 +131,17 @@ def test_the_last_layer_gives_the_logits(documents: Documents, chosen: Family):
     assert torch.allclose(chosen.score(network, inputs, CPU) * 2, plain, atol=1e-6)
 
 
+def test_the_logits_are_what_the_output_layer_makes_of_the_hidden_vectors(documents: Documents, chosen: Family):
+    vocabulary = chosen.vocabulary(documents, np.arange(12))
+    network = chosen.network(vocabulary, 3)
+    texts = pl.Series(["", *(" ".join(vocabulary.words[1:9] * times) for times in (1, 100)), "unheard of"])
+    inputs = chosen.read(vocabulary, texts)
+    hidden, logits = (read(network, inputs, CPU) for read in (chosen.hidden, chosen.score))
+    assert hidden.shape == (4, network.output.in_features)
+    assert torch.allclose(network.output(hidden), logits, atol=1e-5)
+    assert chosen.hidden(network, inputs.take(np.arange(0)), CPU).shape == (0, network.output.in_features)
+
+
 def test_an_epoch_of_a_network_in_order_reads_some_windows_of_a_long_document(documents: Documents, chosen: Family):
     vocabulary = chosen.vocabulary(documents, np.arange(12))
     network = chosen.network(vocabulary, 3)
@@ -159,6 +170,9 @@ def test_the_pretrained_family_learns_and_comes_back(make_run: MakeRun, encoder:
     assert facts["encoder"] == "encoder"
     again, words, other = restored("pretrained", tmp_path, facts)
     assert torch.equal(again.score(other, again.read(words, texts), CPU), chosen.score(network, inputs, CPU))
+    longer = chosen.read(vocabulary, pl.Series(["", texts[0] * 9, texts[1]]))
+    hidden = chosen.hidden(network, longer, CPU)
+    assert torch.allclose(network.output(hidden), chosen.score(network, longer, CPU), atol=1e-5)
 
 
 @pytest.fixture

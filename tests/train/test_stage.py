@@ -75,6 +75,7 @@ def test_the_receipt_vouches_for_every_file(done: Any, model: Path):
         "documents.parquet",
         "labels.json",
         "metrics.json",
+        "neighbours.parquet",
         "vocabulary.json",
         "weights.safetensors",
     }

@@ -1,0 +1,1 @@
+"""What people play with in JupyterLab: browse documents, move a threshold, look for reasons."""
