@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+# What jsonschema, and so nbformat, loads to check international addresses: it takes seconds, and no notebook needs it.
+SLOW_CHECKER = "rfc3987_syntax"
+
 _RICH = ("display_data", "execute_result")
 
 

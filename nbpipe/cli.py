@@ -11,14 +11,12 @@ from typing import Any
 import click
 
 from nbpipe import __version__
+from nbpipe.book import SLOW_CHECKER
 from nbpipe.config import DEMO, relative, resolve
 from nbpipe.cost import GPU_PRICE, VM_PRICE
 from nbpipe.errors import NbpipeError, RequestError
 from nbpipe.run import Run
 from nbpipe.stopping import KEPT
-
-# Reading notebooks loads a checker of international addresses that takes 3 s to load and that no notebook needs.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 def _terminated(*_: object) -> None:
@@ -32,6 +30,7 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         signal.signal(signal.SIGTERM, _terminated)
+        sys.modules.setdefault(SLOW_CHECKER, None)  # type: ignore[arg-type]
         try:
             return super().invoke(ctx)
         except NbpipeError as error:

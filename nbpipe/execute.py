@@ -20,14 +20,14 @@ import psutil
 import nbpipe
 from nbpipe import seal
 from nbpipe.audit import RECEIPT, read_receipt, trusted
-from nbpipe.book import read_cells
+from nbpipe.book import SLOW_CHECKER, read_cells
 from nbpipe.errors import WorkError
 from nbpipe.run import TEMPORARY, Run, write
 from nbpipe.verify import execution_problems, notebook_findings
 
 _GRACE = 10  # seconds
-# `python -m papermill`, without a checker of international addresses that takes 3 s to load and that no notebook needs.
-_PAPERMILL = "import sys; sys.modules['rfc3987_syntax'] = None; from papermill.cli import papermill; papermill()"
+# What `python -m papermill` does, but sooner.
+_PAPERMILL = f"import sys; sys.modules[{SLOW_CHECKER!r}] = None; from papermill.cli import papermill; papermill()"
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ import numpy as np
 import polars as pl
 
 from nbpipe.explain.attribute import Occurrences
+from nbpipe.explain.drawn import AGAINST, FOR
 from nbpipe.shown import escape, visible
 
 _AROUND = 60  # characters on each side of a word
 _FAINTEST = 0.1  # of the strongest word: weaker ones stay plain
-_FOR, _AGAINST = "0,114,178", "213,94,0"  # blue and orange that all kinds of eyes tell apart: Okabe and Ito
+_FOR, _AGAINST = (",".join(map(str, colour)) for colour in (FOR, AGAINST))
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,11 @@ class Options:
     def of(cls, settings: Mapping[str, Any]) -> Self:
         """Return the options that a config's values give, and the place of the passwords that the environment names.
 
-        Raises RequestError where that is no file of passwords.
+        What is not given stays at its default. Raises RequestError where that is no file of passwords.
         """
         place = _place(os.environ.get(PASSWORDS, ""))
         names = cls.__dataclass_fields__.keys() - {"passwords"}
-        given = {name: settings[name] for name in names}
+        given = {name: settings[name] for name in names & settings.keys()}
         return cls(**given, passwords=place)
 
 

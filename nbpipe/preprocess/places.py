@@ -156,11 +156,11 @@ def _on_page(page: Page, spacing: Spacing, wanted: Wanted, number: int) -> dict[
 def _drawn(
     document: pypdfium2.PdfDocument, wanted: Wanted, boxes: Mapping[Span, Sequence[Rect]], refused: Mapping[int, str]
 ) -> Iterator[tuple[int, Drawing]]:
-    """Yield the drawings of the wanted pages that have boxes."""
+    """Yield the drawings of the wanted pages that are there, save those that lack the boxes they should have."""
     with suppress(pypdfium2.PdfiumError):
         document.init_forms()  # else what is filled into a form is not drawn
     for number in wanted.drawn:
-        if number in wanted.texts and number not in refused:
+        if number < len(document) and number not in refused:
             here = {span: rects for span, rects in boxes.items() if span[0] == number}
             with closing(document[number]) as page:
                 yield number, _draw(page, here)

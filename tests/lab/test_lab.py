@@ -13,6 +13,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell
+from reportlab.pdfgen.canvas import Canvas
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytest.importorskip("jupyterlab", reason="needs jupyterlab")
@@ -33,7 +34,7 @@ PARAMETERS = {
     "train": 'run = "runs/made"\nepochs = 4\ndevice = "cpu"',
     "explain": 'run = "runs/made"',
 }
-BROKEN = "cooking/broken.pdf"
+BROKEN, DRAWN = "cooking/broken.pdf", "sailing/drawn.pdf"
 
 
 def prepare(stage: str, folder: Path) -> None:
@@ -81,10 +82,13 @@ class Person:
 
 @pytest.fixture(scope="module")
 def person(tmp_path_factory: pytest.TempPathFactory, make_corpus: Callable[..., None]) -> Iterator[Person]:
-    """A person in front of three notebooks and a small corpus, of which one document is broken."""
+    """A person in front of three notebooks and a small corpus with one broken document and one that is drawn."""
     folder = tmp_path_factory.mktemp("lab")
     make_corpus(folder / "documents", each=10)
     (folder / "documents" / BROKEN).write_bytes(b"%PDF-1.4 nothing more")
+    canvas = Canvas(str(folder / "documents" / DRAWN))
+    canvas.drawString(50, 700, "wind sail harbour mast anchor deck")
+    canvas.save()
     (folder / "notebooks").mkdir()
     for stage in STAGES:
         prepare(stage, folder / "notebooks")
@@ -128,6 +132,11 @@ def test_a_document_is_found_and_turned_to_with_the_keyboard(person: Person) -> 
     page.keyboard.press("ArrowDown")
     expect(shown).to_contain_text("sailing/01.txt")
     expect(shown.locator("pre")).to_contain_text("harbour")
+    shown.get_by_label("search", exact=True).fill(DRAWN)
+    expect(shown.locator("pre")).to_contain_text("wind sail")
+    expect(shown.get_by_role("img", name="Page 1 of drawn.pdf.")).to_be_visible()
+    shown.get_by_label("search", exact=True).fill("sailing/0")
+    expect(shown).to_contain_text("documents 1 to 10 of 10")
     assert page.locator(".jp-Cell").count() == cells
 
 

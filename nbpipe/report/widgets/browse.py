@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.audit import digest
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.places import Found, Wanted, find
 from nbpipe.preprocess.stage import Parsing
@@ -33,16 +32,16 @@ def browse(run: str | Path | Parsing) -> "Browse":
     return Browse(texts_of(run)).ready()
 
 
-def page_picture(document: Path | None, page: int) -> Picture | Sentence:
+def page_picture(document: Path | None, sha256: str, page: int) -> Picture | Sentence:
     """Return the picture of a PDF's page, counted from 0, or a sentence that says why there is none.
 
-    document: its file; None where the file is not on this machine.
+    document: its file; None where the file is not on this machine. sha256: of the bytes that its text was read from.
     """
     if document is None:
         return Sentence("The file is not on this machine; the run keeps its text.")
     if document.suffix.lower() != ".pdf":
         return Sentence("Only pages of PDFs are drawn; open the file to compare.")
-    found = find([Wanted(document, digest(document), {}, [], [page])], Options())[0]
+    found = find([Wanted(document, sha256, {}, [], [page])], Options.of({}))[0]
     if not isinstance(found, Found) or page not in found.drawings:
         return Sentence(f"Page {page + 1} cannot be drawn: {found.reason or 'it cannot be read now'}.")
     return Picture(found.drawings[page].png, f"Page {page + 1} of {visible(document.name)}.")
@@ -134,7 +133,7 @@ class Browse(Played):
 
     def picture(self, number: int, page: int) -> Picture | Sentence:
         """A page of a document as picture, or why there is none; page: counted from 0."""
-        return page_picture(self.texts.file(number), page)
+        return page_picture(self.texts.file(number), self.texts.document(number)["sha256"], page)
 
     def panel(self) -> "Panel":
         """Return the controls: status, search, list of documents, page."""

@@ -5,7 +5,7 @@ one document beside the name of another.
 """
 
 from nbpipe.report.widgets.browse import Browse, PageText
-from nbpipe.report.widgets.controls import Finder, Panel, area, beside, choice, column, html_of, number, tall
+from nbpipe.report.widgets.controls import Finder, Panel, area, beside, choice, column, html_of, number, rewind, tall
 from nbpipe.shown import Sentence
 
 
@@ -36,11 +36,7 @@ class Browsing(Panel):
             return
         self.facts.value = html_of(self._browse.facts(chosen))
         self._pages = self._browse.texts.pages(chosen)
-        self.page.max = max(1, len(self._pages))
-        if self.page.value == 1:
-            self._turn()
-        else:
-            self.page.value = 1
+        rewind(self.page, len(self._pages), self._turn)
 
     def _turn(self) -> None:
         """Show the page that is chosen."""

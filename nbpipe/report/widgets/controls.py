@@ -97,11 +97,7 @@ class Finder:
     def refresh(self) -> None:
         """Search again, and list what is found from its first row on."""
         self._found = self._find(self.search.value)
-        self.start.max = max(1, len(self._found))
-        if self.start.value == 1:
-            self._list()
-        else:
-            self.start.value = 1
+        rewind(self.start, len(self._found), self._list)
 
     def _list(self) -> None:
         first = self.start.value - 1
@@ -127,6 +123,15 @@ def tall() -> widgets.HTML:
 def number(name: str, step: int = 1) -> widgets.BoundedIntText:
     """Return a labelled field for a number from 1 on, 1 at most until its `max` is set."""
     return widgets.BoundedIntText(1, min=1, max=1, step=step, **_named(name))
+
+
+def rewind(field: widgets.BoundedIntText, most: int, show: Callable[[], None]) -> None:
+    """Set a field to 1 of `most`, and show what that chooses; `show` is what its moves call."""
+    field.max = max(1, most)
+    if field.value == 1:
+        show()
+    else:
+        field.value = 1
 
 
 def choice(name: str, options: Sequence[Any]) -> widgets.Dropdown:

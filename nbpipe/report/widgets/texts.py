@@ -30,8 +30,8 @@ class Source:
     folders: tuple[Path, ...]
     receipt: Receipt | None = None
 
-    def pages(self, row: int) -> list[str]:
-        """Return the pages of the document in this row; raise WorkError where its part does not hold it."""
+    def document(self, row: int) -> dict[str, Any]:
+        """Return what the part says of the document in this row; raise WorkError where it does not hold it."""
         part, place = divmod(row, PART_ROWS)
         paths = [Parts(folder, [], {}).path(part) for folder in self.folders]
         path = next((path for path in paths if path.exists()), paths[-1])
@@ -40,7 +40,7 @@ class Source:
             check(self.receipt, path.name)
         if table["path"].to_pylist() != [self.ledger["path"][row].as_py()]:
             raise WorkError(f"{path.name}: does not list the documents of the ledger; run preprocess again")
-        return table["pages"][0].as_py()
+        return table.to_pylist()[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +75,17 @@ class Texts:
         """Return what the ledger says of a document."""
         return self.ledger.slice(number, 1).to_pylist()[0]
 
-    def pages(self, number: int) -> list[str]:
-        """Return the text of a document, page by page."""
+    def document(self, number: int) -> dict[str, Any]:
+        """Return what the part says of a document: its pages, the SHA-256 of its bytes."""
         for source in self.sources:
             if number < source.ledger.num_rows:
-                return source.pages(number)
+                return source.document(number)
             number -= source.ledger.num_rows
         raise IndexError(number)
+
+    def pages(self, number: int) -> list[str]:
+        """Return the text of a document, page by page."""
+        return self.document(number)["pages"]
 
     def file(self, number: int) -> Path | None:
         """Return where a document's file lies on this machine; None where it does not."""

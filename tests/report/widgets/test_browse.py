@@ -1,16 +1,22 @@
 """Documents can be browsed by whoever moves the controls, and the still says the same to everybody else."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from PIL import Image
+from reportlab.pdfgen.canvas import Canvas
 
+from nbpipe.audit import digest
 from nbpipe.errors import WorkError
 from nbpipe.preprocess.parsed import Parsed
+from nbpipe.preprocess.passwords import PASSWORDS
 from nbpipe.records import LEDGER
 from nbpipe.report.widgets.browse import Browse, browse, page_picture
 from nbpipe.report.widgets.texts import Source, Texts
+from nbpipe.shown import Picture, Sentence
 
 pytest.importorskip("ipywidgets")
 Write = Callable[..., Path]
@@ -136,4 +142,38 @@ def test_unfinished_shards_are_named_in_the_still(write_texts: Write) -> None:
 
 def test_a_file_that_is_not_on_this_machine_is_said_to_be_so(three: Browse) -> None:
     assert "not on this machine" in three.panel().picture.value
-    assert "not on this machine" not in repr(page_picture(Path(__file__), 0))
+    assert "not on this machine" not in repr(page_picture(Path(__file__), "", 0))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[..., tuple[Path, str]]:
+    """Make a PDF of one page; return its place and its SHA-256."""
+
+    def make(**facts: str) -> tuple[Path, str]:
+        canvas = Canvas(str(tmp_path / "made.pdf"), **facts)
+        canvas.drawString(50, 700, "words")
+        canvas.save()
+        return tmp_path / "made.pdf", digest(tmp_path / "made.pdf")
+
+    return make
+
+
+def test_a_page_is_drawn(made: Callable) -> None:
+    with Image.open(io.BytesIO(page_picture(*made(), 0).png)) as picture:
+        assert picture.getextrema()[0] < 100
+    assert "Page 2 cannot be drawn" in repr(page_picture(*made(), 1))
+
+
+def test_no_page_of_a_file_that_has_changed_is_set_beside_its_text(made: Callable) -> None:
+    path, _ = made()
+    assert "has changed since it was read" in repr(page_picture(path, "0" * 64, 0))
+
+
+def test_a_locked_page_is_drawn_with_a_password_of_the_list(
+    made: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = made(encrypt="secret")
+    assert isinstance(page_picture(*locked, 0), Sentence)
+    (tmp_path / "passwords.txt").write_text("secret")
+    monkeypatch.setenv(PASSWORDS, str(tmp_path / "passwords.txt"))
+    assert isinstance(page_picture(*locked, 0), Picture)
