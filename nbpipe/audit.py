@@ -83,6 +83,11 @@ class Stamp(Shown):
             }
         )
 
+    @property
+    def lasted(self) -> float:
+        """The seconds since it was made."""
+        return (datetime.now(UTC) - datetime.fromisoformat(self.facts["started"])).total_seconds()
+
     def shown(self) -> list[Table | Sentence]:
         """The facts but the config, which shows itself; of the packages those that decide most."""
         facts = {name: value for name, value in self.facts.items() if name not in ("config", "seed")}
@@ -220,6 +225,8 @@ def read_receipt(folder: Path) -> Receipt:
         receipt = Receipt(folder, (folder / RECEIPT).read_bytes())
     except FileNotFoundError:
         raise WorkError(f"{folder.name}: has no receipt, so it is not finished; run its stage (again)") from None
+    except OSError as error:
+        raise WorkError(f"{folder.name}/{RECEIPT}: cannot be read ({error.strerror}); restore it") from None
     try:
         groups = [receipt.facts[name] for name in ("files", "config", "stamp")] + [receipt.facts.get("inputs", {})]
         if isinstance(receipt.facts["stage"], str) and all(isinstance(group, dict) for group in groups):

@@ -57,7 +57,7 @@ def read_cells(data: bytes) -> list[Cell]:
         cells = [_cell(cell) for cell in book["cells"]]
         if book["nbformat"] == 4 and all(cell.digests for cell in cells):
             return cells
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
     raise ValueError("no notebook that can be read")
 

@@ -42,7 +42,8 @@ class _Group(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:
-            click.echo(f"nbpipe: {error.filename or 'a file'}: {error.strerror or error}", err=True)
+            name = relative(Path(error.filename)) if error.filename else "a file"
+            click.echo(f"nbpipe: {name}: {error.strerror or error}", err=True)
             ctx.exit(1)
 
 
@@ -218,6 +219,8 @@ def verify(run: Path, documents: Path | None) -> None:
         sys.exit(1)
     what = "file, receipt and notebook" if proof.remarks else "document, file, receipt and notebook"
     click.echo(f"verified: every {what} agrees; sha256 of the run: {proof.digest}", err=True)
+    if (run / "report").exists():
+        click.echo("not looked at: report/, which `nbpipe report` makes again from what was verified", err=True)
 
 
 @main.command()

@@ -54,7 +54,7 @@ def write_crate(run: Run) -> Path:
 def findings(run: Run) -> list[str]:
     """Return what is wrong with a run's description; a run without one lacks nothing."""
     path = run.folder / NAME
-    if not path.exists() or path.read_bytes() == describe(run):
+    if not path.exists() or (path.is_file() and path.read_bytes() == describe(run)):
         return []
     return [f"{NAME}: does not describe the run as it is; `nbpipe report` writes it again"]
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import psutil
 from IPython import get_ipython
 
+from nbpipe import crate
 from nbpipe.audit import Receipt
 from nbpipe.config import Config
 from nbpipe.errors import RequestError
@@ -117,6 +118,7 @@ class Witness:
                 receipt.notebook,
                 from_kernel(history, papermill_draft(), receipt, self.shell.display_formatter.format(receipt)),
             )
+            (receipt.notebook.parents[1] / crate.NAME).unlink(missing_ok=True)  # it describes what was there before
         except OSError as error:
             say(f"the notebook's seal cannot be written ({error.strerror}); run the notebook again")
 

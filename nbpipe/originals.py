@@ -6,7 +6,7 @@ both leave Python free.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 
 from nbpipe.audit import digest
 from nbpipe.config import relative
-from nbpipe.errors import RequestError
+from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.files import Document, list_documents
+from nbpipe.preprocess.plan import Plan
 from nbpipe.progress import progress
 from nbpipe.run import Run
 
@@ -39,13 +40,20 @@ def compare(run: Run, documents: Path | None = None) -> tuple[list[str], list[st
         return [], ["documents: not on this machine, so not compared; nbpipe verify RUN --documents FOLDER does"]
     there = {document.id: document for document in list_documents(place)}
     parts = sorted(run.folder.glob("shards/*/part-*.parquet"))
-    findings, known, undigested = list[str](), 0, 0
+    findings, undigested = list[str](), 0
     for row, problem in progress(_checked(parts, there), sum(map(_count, parts))):
-        known += row["path"] in there
         undigested += not row["sha256"]
         if problem:
             findings.append(f"documents: {row['path']!r} {problem}")
-    return _shortened(findings), list(_remarks(len(there) - known, undigested))
+    return _shortened(findings), list(_remarks(_added(run, there.keys()), undigested))
+
+
+def _added(run: Run, there: Set[str]) -> int:
+    """Return how many documents the plan does not name; 0 where it is damaged, which is found elsewhere."""
+    try:
+        return len(there - Plan.decode(run.plan.read_bytes()).sizes.keys())
+    except WorkError:
+        return 0
 
 
 def _checked(parts: list[Path], there: dict[str, Document]) -> Iterator[tuple[dict[str, Any], str]]:
@@ -90,6 +98,7 @@ def _shortened(findings: list[str]) -> list[str]:
 
 def _remarks(added: int, undigested: int) -> Iterator[str]:
     if added:
-        yield f"documents: {added:,} are new since the plan was made, so the run knows nothing of them"
+        new = "is new" if added == 1 else "are new"
+        yield f"documents: {added:,} {new} since the plan was made, so the run knows nothing of them"
     if undigested:
         yield f"documents: {undigested:,} could not be read when the run was made, so their bytes are not known"

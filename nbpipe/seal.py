@@ -22,6 +22,7 @@ from nbpipe.book import Cell, digest_of, read_cells, shown_as
 from nbpipe.run import write
 
 FOLDER = "seals"
+_UNKNOWN = {"shows": None, "prints": None}
 _MOST = 5  # findings named of one notebook
 
 
@@ -109,7 +110,7 @@ def _until(cells: list[Cell], last: int, shown: tuple[dict, dict]) -> list[dict[
     known: list[dict[str, Any]] = [cell.digests for cell in cells]
     for place in range(last, len(cells)):
         if cells[place].code:
-            known[place] = known[place] | {"shows": shown_as(*shown) if place == last else None, "prints": None}
+            known[place] |= {"shows": shown_as(*shown), "prints": digest_of({})} if place == last else _UNKNOWN
     return known
 
 

@@ -35,7 +35,7 @@ def prove(run: Run, documents: Path | None = None) -> Proof:
     RequestError where the run or the given folder is none.
     """
     proof = Proof(verify(run))
-    proof.remarks += _outputs_unknown(run)
+    proof.remarks += _outputs_unknown(run, proof.findings)
     if not proof.findings:  # else it is out of date with what was found, or described by it
         proof.findings += crate.findings(run)
     changed, remarks = compare(run, documents)
@@ -72,7 +72,17 @@ def verify(run: Run) -> list[str]:
     model = _receipt(run, "train", findings)
     findings += _inputs(model, {shard.folder.name: shard.digest for shard in shards if shard})
     explained = _receipt(run, "explain", findings)
+    findings += _strays(run, plan.num_shards)
     return findings + _inputs(explained, {"model": model.digest} if model else {})
+
+
+def _strays(run: Run, num_shards: int) -> Iterator[str]:
+    """Yield the notebooks beside those of the stages, save such as failed."""
+    known = {run.notebook("preprocess", shard, num_shards) for shard in range(num_shards)}
+    known |= {run.notebook("train"), run.notebook("explain")}
+    for path in sorted(set(run.audit.glob("[!.]*.ipynb")) - known):
+        if not path.stem.endswith(".failed"):
+            yield f"audit/{path.name}: is the notebook of no stage of this run; remove it"
 
 
 def _forecast(run: Run) -> list[str]:
@@ -80,7 +90,7 @@ def _forecast(run: Run) -> list[str]:
         if run.forecast.exists():
             digested(run.forecast.read_bytes())
         return []
-    except ValueError:
+    except (OSError, ValueError):
         return ["forecast.json: is not as it was written; make it again with `nbpipe plan`, or delete it"]
 
 
@@ -155,13 +165,15 @@ def execution_problems(cells: list[Cell], receipt: Receipt) -> Iterator[str]:
         yield f"does not name the receipt of {receipt.title} (sha256 {receipt.digest[:12]}...)"
 
 
-def _outputs_unknown(run: Run) -> Iterator[str]:
-    """Yield a remark on each notebook of which only the sources are sealed."""
+def _outputs_unknown(run: Run, findings: list[str]) -> Iterator[str]:
+    """Yield a remark on each notebook of which only the sources are sealed, and of which nothing worse is found."""
     for folder in [*sorted(run.folder.glob("shards/*")), run.model, run.explain]:
         try:
             receipt = find_receipt(folder)
         except WorkError:
             continue
-        if receipt and receipt.notebook.exists() and not seal.outputs_known(receipt.notebook, receipt.digest):
+        if not receipt or any(line.startswith(f"audit/{receipt.notebook.name}") for line in findings):
+            continue
+        if receipt.notebook.exists() and not seal.outputs_known(receipt.notebook, receipt.digest):
             name = receipt.notebook.name
             yield f"audit/{name}: what its cells showed is not sealed, since it was not made by the papermill command"

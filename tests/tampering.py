@@ -67,6 +67,12 @@ def swap(one: Path, two: Path) -> None:
     away.rename(two)
 
 
+def folder_instead(path: Path) -> None:
+    """Put a folder in the place of a file."""
+    path.unlink()
+    path.mkdir()
+
+
 def tagged(book: Book, tag: str) -> dict:
     """Return the cell of a notebook that has a tag."""
     return next(cell for cell in book["cells"] if tag in cell["metadata"].get("tags", []))
@@ -232,6 +238,18 @@ KINDS: dict[str, tuple[Callable[[Case], object], str]] = {
     ),
     "a notebook removed": (lambda case: case.notebook("train").unlink(), "audit/train.ipynb: is missing"),
     "a notebook emptied": (lambda case: case.notebook("train").write_text("[]"), "is no notebook that can be read"),
+    "a notebook of nested lists": (
+        lambda case: case.notebook("explain").write_text("[" * 100_000),
+        "audit/explain.ipynb: is no notebook that can be read",
+    ),
+    "a notebook of no stage": (
+        lambda case: shutil.copy(case.notebook("train"), case.run / "audit" / "other.ipynb"),
+        "audit/other.ipynb: is the notebook of no stage",
+    ),
+    "a folder in a receipt's place": (
+        lambda case: folder_instead(case.run / "model" / "receipt.json"),
+        "model/receipt.json: cannot be read",
+    ),
     "a seal edited": (lambda case: edit(case.seal("train"), lambda seal: seal["cells"].pop()), "is damaged"),
     "a seal removed": (lambda case: case.seal("train").unlink(), "audit/train.ipynb: has no seal"),
     "the description for other tools": (

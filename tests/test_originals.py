@@ -1,6 +1,7 @@
 """The documents are compared with what a run says of them."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from nbpipe.originals import compare
+from nbpipe.preprocess.plan import Plan
 from nbpipe.records import PART, write_table
-from nbpipe.run import Run
+from nbpipe.run import Run, write
 
 TEXTS = {f"{name}/{number:02d}.txt": f"text {name} {number}" for name in "ab" for number in range(15)}
 
@@ -23,6 +25,7 @@ def places(make_runs: Callable[..., Path], tmp_path: Path) -> tuple[Run, Path]:
         (documents / name).parent.mkdir(parents=True, exist_ok=True)
         (documents / name).write_text(text)
     run = Run(make_runs(tmp_path / "run", TEXTS))
+    write(run.plan, Plan({name: len(text) for name, text in TEXTS.items()}, 2).encode())
     run.remember_documents(documents)
     return run, documents
 
@@ -41,7 +44,16 @@ def test_a_changed_and_a_lost_document_are_named_and_a_new_one_is_a_remark(place
         "documents: 'a/01.txt' was changed since it was read; restore it, or start a new run",
         "documents: 'b/02.txt' is gone since it was read; restore it, or start a new run",
     ]
-    assert remarks == ["documents: 1 are new since the plan was made, so the run knows nothing of them"]
+    assert remarks == ["documents: 1 is new since the plan was made, so the run knows nothing of them"]
+
+
+def test_documents_are_new_by_the_plan_whatever_parts_there_are(places: tuple[Run, Path]) -> None:
+    run, _ = places
+    shutil.copytree(run.shard(0, 2), run.shard(0, 3))
+    (run.shard(1, 2) / "part-00000.parquet").unlink()
+    assert compare(run)[1] == []
+    run.plan.write_text("{}")
+    assert compare(run)[1] == []
 
 
 def test_many_changes_are_counted(places: tuple[Run, Path]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tampering import code, edit, exchange, tagged, without
 
+from nbpipe import crate
 from nbpipe.audit import Receipt, read_receipt
 from nbpipe.book import read_cells
 from nbpipe.run import Run
@@ -58,6 +59,7 @@ def by_command(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose notebook was executed by the papermill command alone."""
     run = Run(tmp_path_factory.mktemp("{by} command"))
     run.audit.mkdir()
+    (run.folder / crate.NAME).write_text("of what was there before")
     place = str(run.notebook("train")).replace("{", "{{").replace("}", "}}")
     command = [sys.executable, "-m", "papermill", str(source), place, "-p", "run", str(run.folder)]
     subprocess.run([*command, "--no-progress-bar"], check=True, capture_output=True, timeout=120)
@@ -79,6 +81,7 @@ def test_the_papermill_command_alone_makes_a_sealed_notebook(by_command: Run) ->
     assert len(paths(by_command.notebook("train"))) == 1
     assert outputs_known(by_command.notebook("train"), read_receipt(by_command.model).digest)
     assert problems(by_command) == []
+    assert not (by_command.folder / crate.NAME).exists()
     assert problems(by_command, lambda book: book["metadata"].pop("papermill")) == []
 
 
@@ -91,6 +94,10 @@ def test_the_papermill_command_alone_makes_a_sealed_notebook(by_command: Run) ->
         (lambda book: code(book)[3]["outputs"][1].update(text="printed"), "what cell 5 prints"),
         (lambda book: code(book)[4]["outputs"][0]["data"].update({"image/png": "AAAA"}), "what cell 6 shows"),
         (lambda book: code(book)[5]["outputs"][0]["data"].update({"text/plain": "sha"}), "what cell 7 shows"),
+        (
+            lambda book: code(book)[5]["outputs"].append({"output_type": "stream", "name": "stdout", "text": "Yes!"}),
+            "what cell 7 prints",
+        ),
         (lambda book: without(book, 4), "lacks a cell that stood after cell 5"),
         (lambda book: exchange(book, 3, 4), "stand in another order"),
     ],

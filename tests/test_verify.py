@@ -41,6 +41,23 @@ def test_the_digest_of_a_run_is_its_own_wherever_it_lies_and_another_after_any_c
     assert prove(Run(run_copy), documents).digest == ""
 
 
+def test_a_folder_in_any_receipts_place_leaves_the_other_findings(run_copy: Path) -> None:
+    for name in ("model/receipt.json", "ro-crate-metadata.json"):
+        (run_copy / name).unlink()
+        (run_copy / name).mkdir()
+    (run_copy / "forecast.json").mkdir()
+    (run_copy / "audit" / "explain.ipynb").unlink()
+    findings = " ".join(prove(Run(run_copy)).findings)
+    assert all(name in findings for name in ("model/receipt.json", "forecast.json", "audit/explain.ipynb"))
+
+
+def test_no_remark_stands_beside_a_finding_on_the_same_notebook(finished: Path, run_copy: Path) -> None:
+    for path in (run_copy / "audit" / "seals").glob("train-*"):
+        path.unlink()
+    proof = prove(Run(run_copy), finished / "documents")
+    assert (len(proof.findings), proof.remarks) == (1, [])
+
+
 def test_documents_that_are_elsewhere_are_a_remark_and_can_be_named(finished: Path, run_copy: Path) -> None:
     (run_copy / ".documents").unlink()
     proof = prove(Run(run_copy))

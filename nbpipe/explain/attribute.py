@@ -70,10 +70,16 @@ class Occurrences(NamedTuple):
     attribution: np.ndarray
 
 
-def attributions(classifier: Classifier, reading: Reading, targets: np.ndarray, method: str) -> Attributions:
-    """Attribute the score of each document's target class (int64 [N]) to its words by one of METHODS."""
-    found = {"integrated_gradients": integrated_gradients, "occlusion": occlusion}[method]
-    return found(classifier, reading, targets)
+def attributions(
+    classifier: Classifier, reading: Reading, targets: np.ndarray, method: str, exact: bool = True
+) -> Attributions:
+    """Attribute the score of each document's target class (int64 [N]) to its words by one of METHODS.
+
+    exact: as of `integrated_gradients`; occlusion is always exact.
+    """
+    if method == "occlusion":
+        return occlusion(classifier, reading, targets)
+    return integrated_gradients(classifier, reading, targets, exact)
 
 
 def contrasts(classifier: Classifier, reading: Reading, targets: np.ndarray) -> np.ndarray:

@@ -120,7 +120,8 @@ class Explained(Shown):
     @cached_property
     def judgement(self) -> Judgement:
         """The rules of belief, with their figures and the verdict."""
-        return judge(self.config, self.right, float(self.truth.mean(axis=0).max()), self.found, self.control)
+        found = judge(self.config, self.right, float(self.truth.mean(axis=0).max()), self.found, self.control)
+        return replace(found, warning=self.suspects.finding.text if self.suspects.leaning else "")
 
     @property
     def sure(self) -> Highlight | Sentence:

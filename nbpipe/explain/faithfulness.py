@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from torch import nn
 
-from nbpipe.explain.attribute import Attributions, integrated_gradients
+from nbpipe.explain.attribute import Attributions, attributions
 from nbpipe.explain.reading import read_answers
 from nbpipe.shown import Sentence, Shown, Table
 from nbpipe.train.families import Inputs
@@ -86,11 +86,15 @@ class Deletion(Shown):
         return interval(self.top - self.random)
 
     @property
+    def _noun(self) -> str:
+        return "word" if self.words == 1 else "words"
+
+    @property
     def drops(self) -> dict[str, Interval]:
         """The mean fall for the strongest words and for random ones."""
         return {
-            f"{self.words} strongest words": interval(self.top),
-            f"{self.words} random words": interval(self.random),
+            f"{self.words} strongest {self._noun}": interval(self.top),
+            f"{self.words} random {self._noun}": interval(self.random),
         }
 
     @property
@@ -108,7 +112,8 @@ class Deletion(Shown):
             ("with its strongest words alone (less is better)", *interval(self.only_top)),
             ("with as many random words alone", *interval(self.only_random)),
         ]
-        caption = f"Fall of the predicted class' probability in {len(self.top):,} documents, {self.words} words each"
+        each = f"{self.words} {self._noun} each, of short documents half of all"
+        caption = f"Fall of the predicted class' probability in {len(self.top):,} documents, {each}"
         return [Table(["check", "mean", "95% from", "to"], rows, caption)]
 
 
@@ -188,7 +193,7 @@ def check_shuffled(classifier: Classifier, found: Attributions, checked: Deletio
     alike, strength, falls = [], [], []
     for number in range(COPIES):
         other = replace(classifier, network=shuffled(classifier.network, seed + number))
-        values = integrated_gradients(other, reading, found.targets, exact=False).values
+        values = attributions(other, reading, found.targets, found.method, exact=False).values
         rest = reading.without(strongest(values, reading.offsets, many))
         falls.append((before - _probabilities(classifier, rest, found.targets))[many > 0])
         alike.append(correlations(found.values, values, reading.offsets))

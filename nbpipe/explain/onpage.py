@@ -4,6 +4,7 @@ Unusual: what cannot be shown is said in a sentence, and nothing is shown in its
 one go, since the processes that open strangers' files are worth starting once.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -88,7 +89,7 @@ class OnPage(Shown):
             marks = [mark for mark in word.marks if mark.page == number]
             ranks = [word.rank if word.rank <= _NUMBERED else 0, *[0] * len(marks)]  # one number a word and page
             shown = [drawing.boxes.get(mark[:3], ()) for mark in marks]
-            boxes += map(Box, shown, map(self._share, marks), ranks)
+            boxes += map(Box, shown, [self._share(word, mark) for mark in marks], ranks)
             if marks and word.rank <= _NUMBERED:
                 listed.append(f"{word.rank} {word.word} {word.attribution:+.3f}")
         text = (
@@ -97,13 +98,10 @@ class OnPage(Shown):
         )
         return draw(drawing.png, boxes, self.reasons.label, visible(text))
 
-    def _share(self, mark: Mark) -> float:
-        """Return what a place adds to the score, as a signed share of the strongest place's."""
-        return mark.attribution / (self._most or 1.0)
-
-    @cached_property
-    def _most(self) -> float:
-        return max((abs(mark.attribution) for word in self.reasons.strongest for mark in word.marks), default=0.0)
+    def _share(self, word: Strong, mark: Mark) -> float:
+        """Return how strong a word is, as a share of the strongest one, with the sign of this place."""
+        strongest = abs(self.reasons.strongest[0].attribution) or 1.0
+        return math.copysign(word.attribution / strongest, mark.attribution)
 
     @property
     def notes(self) -> list[Note]:
@@ -116,7 +114,7 @@ class OnPage(Shown):
             if boxes := self.boxes.get(mark[:3]):
                 here = f" in {len(word.marks):,} places, {mark.attribution:+.3f} here" if len(word.marks) > 1 else ""
                 red, green, blue = (part / 255 for part in (FOR if mark.attribution > 0 else AGAINST))
-                look = (red, green, blue), abs(self._share(mark)), mark.attribution <= 0
+                look = (red, green, blue), abs(self._share(word, mark)), mark.attribution <= 0
                 yield Note(mark.page, boxes, visible(whole + here), *look)
 
 

@@ -4,6 +4,7 @@ Unusual: it computes on the CPU, wherever the model was trained, unless another 
 seed then give the same explanations on a machine with or without a GPU.
 """
 
+import json
 import shutil
 import time
 from dataclasses import dataclass
@@ -84,7 +85,8 @@ def load_explained(run: Path) -> Explained:
     read_anew = read(classifier, sample.documents)
     shares = read_answers(classifier, read_anew.inputs)
     found = _kept(pl.from_arrow(table), read_anew, shares.argmax(axis=1), sample)
-    return Explained(sample, shares, found, max(receipt.facts["cost"]["seconds"], 1e-3))
+    seconds = json.loads((Run(run).explain / "metrics.json").read_bytes())["seconds"]
+    return Explained(sample, shares, found, max(seconds, 1e-3))
 
 
 def _kept(rows: pl.DataFrame, reading: Reading, targets: np.ndarray, sample: Sample) -> Attributions:
@@ -166,6 +168,6 @@ def finish(explained: Explained, stamp: Stamp, expected: Estimate | None = None)
     write(folder / "metrics.json", as_json(metrics(explained)))
     explained.pages.save(folder / PAGES, cores())
     model = {"model": explained.sample.receipt.digest}
-    spent = {"seconds": explained.seconds, "device": explained.sample.classifier.device.type}
+    spent = {"seconds": stamp.lasted, "device": explained.sample.classifier.device.type}
     spent |= {"predicted_seconds": expected.seconds} if expected else {}
     return write_receipt(folder, "explain", stamp, rows=len(explained.right), inputs=model, cost=spent)

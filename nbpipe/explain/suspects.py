@@ -23,7 +23,9 @@ from nbpipe.train.model import Classifier
 
 _SHOWN = 8
 _PAGES, _DOCUMENTS, _SHARE = 3, 3, 0.05  # a line is repeated on so many pages, or in so many documents and this share
+_NEARLY = 0.9  # of a class' documents
 _FALL = 0.05  # of the documents: a fall that is worth a word
+_HEAD, _HEADER = 12, re.compile(r"[\w-]{1,24}:")  # first lines of a document, where From: and the like may stand
 _NUMBER = re.compile(r"\W*(page|p|pg|seite|página|pagina)?\W*#\W*((of|von|de|di|/)\W*#)?\W*")
 
 
@@ -39,15 +41,21 @@ class Suspect(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Suspects(Shown):
-    """What the leak hunt found, kind by kind. right: documents classified right as they are, of `explained`."""
+    """What the leak hunt found, kind by kind.
+
+    right: documents classified right as they are, of `explained`; guess: right if all got the most frequent label.
+    """
 
     kinds: Sequence[Suspect]
     right: int
     explained: int
+    guess: int = 0
 
     @property
     def leaning(self) -> list[str]:
         """The kinds without which clearly fewer documents are classified right."""
+        if self.right <= self.guess:
+            return []
         limit = self.right - max(2, _FALL * self.explained)
         return [suspect.kind for suspect in self.kinds if suspect.right <= limit]
 
@@ -55,8 +63,10 @@ class Suspects(Shown):
     def finding(self) -> Sentence:
         """One sentence: does the model lean on words that it should not?"""
         clear = f"as they are, {self.right:,} of {self.explained:,} documents are classified right"
+        if self.right <= self.guess:
+            return Sentence(f"No leak can be told: {clear}, no more than by always giving the most frequent label.")
         if not self.leaning:
-            return Sentence(f"No leak shows: {clear}, and about as many without suspicious words of any kind.")
+            return Sentence(f"No leak of these kinds shows: {clear}, and about as many without any of them.")
         rest = ", ".join(f"without {suspect.kind} {suspect.right:,}" for suspect in self._falling())
         return Sentence(f"Look closer: {clear}, {rest}.")
 
@@ -73,7 +83,7 @@ class Suspects(Shown):
             (suspect.kind, suspect.documents, ", ".join(suspect.words) or "none", suspect.right)
             for suspect in self.kinds
         ]
-        columns = ["words that are", "documents with some among the strongest", "the most frequent of these"]
+        columns = ["suspicious words", "documents with some among the strongest", "the most frequent of these"]
         caption = f"Suspicious words; {self.right:,} of {self.explained:,} documents are classified right as they are"
         return [Table([*columns, "right without any"], rows, caption), self.finding]
 
@@ -93,12 +103,11 @@ def hunt(
     names = set().union(*map(own_names, classifier.labels))
     flags = {
         "names of classes": np.isin(reading.words, _rows(reading, names)),
-        "in the file's own name": _in_path(reading, [path for path, _ in documents]),
+        "parts of the file's own name": _in_path(reading, [path for path, _ in documents]),
         "page numbers": lines.flags(reading, lambda line: bool(_NUMBER.fullmatch(line))),
-        "in repeated lines: headers, footers, boilerplate": lines.flags(reading, lines.repeated),
-        "deciding alone: the strongest of their document": strongest(
-            found.values, reading.offsets, np.minimum(1, reading.sizes)
-        ),
+        "headers, footers and other repeated lines": lines.flags(reading, lines.repeated),
+        "words of nearly all documents of one class and of no other": _exclusive(reading, truth),
+        "the strongest word of each document": strongest(found.values, reading.offsets, np.minimum(1, reading.sizes)),
     }
     strong = strongest(found.values, reading.offsets, np.minimum(top, reading.sizes))
     right = [_right(classifier, reading, gone, truth) for gone in (np.zeros(len(strong), bool), *flags.values())]
@@ -106,7 +115,7 @@ def hunt(
         Suspect(kind, *_seen(reading, flag & strong), many)
         for (kind, flag), many in zip(flags.items(), right[1:], strict=True)
     ]
-    return Suspects(kinds, right[0], len(reading))
+    return Suspects(kinds, right[0], len(reading), int(truth.sum(axis=0).max()))
 
 
 def _right(classifier: Classifier, reading: Reading, gone: np.ndarray, truth: np.ndarray) -> int:
@@ -132,11 +141,25 @@ def _in_path(reading: Reading, paths: Sequence[str]) -> np.ndarray:
     return np.array([named(word, names[owner]) for word, owner in zip(spelt, reading.owners, strict=True)], bool)
 
 
+def _exclusive(reading: Reading, truth: np.ndarray) -> np.ndarray:
+    """Return which words stand in nearly all documents of one class and in no document of another: bool [E]."""
+    many = len(reading.names)
+    everywhere, flags = np.bincount(reading.words, minlength=many), np.zeros(many, bool)
+    for own in truth.T:
+        if _DOCUMENTS <= own.sum() < len(own):
+            inside = np.bincount(reading.words[own[reading.owners]], minlength=many)
+            flags |= (inside == everywhere) & (inside >= _NEARLY * own.sum())
+    return flags[reading.words]
+
+
 class _Lines:
-    """The lines of all documents, and which of them are repeated on other pages or in other documents."""
+    """The lines of all documents, and which of them are repeated on other pages or in other documents.
+
+    Of a header, such as From:, the name counts.
+    """
 
     def __init__(self, documents: Iterator[Sequence[str]]) -> None:
-        self.pages = [[_cut(page) for page in pages] for pages in documents]
+        self.pages = [[_cut(page, head=not number) for number, page in enumerate(pages)] for pages in documents]
         on_pages = [Counter(line for _, lines in pages for line in set(lines)) for pages in self.pages]
         in_documents = Counter(line for lines in on_pages for line in lines)
         limit = max(_DOCUMENTS, _SHARE * len(self.pages))
@@ -160,8 +183,11 @@ class _Lines:
         return np.bincount(places.entry, ~inside, minlength=len(reading.words)) == 0
 
 
-def _cut(page: str) -> tuple[np.ndarray, list[str]]:
-    """Return where the lines of a page begin, and the lines, small and with # for numbers."""
+def _cut(page: str, head: bool = False) -> tuple[np.ndarray, list[str]]:
+    """Return where the lines of a page begin, and the lines, small and with # for numbers; of headers the names."""
     lines = page.splitlines(keepends=True) or [""]
     begins = np.concatenate([[0], np.cumsum([len(line) for line in lines])[:-1]])
-    return begins, [re.sub(r"\d+", "#", line.strip().lower()) for line in lines]
+    found = [re.sub(r"\d+", "#", line.strip().lower()) for line in lines]
+    if head:
+        found[:_HEAD] = [name[0] if (name := _HEADER.match(line)) else line for line in found[:_HEAD]]
+    return begins, found

@@ -32,16 +32,21 @@ class Rule(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Judgement(Shown):
-    """The rules of belief with their figures. summary: what to say when all of them hold."""
+    """The rules of belief with their figures.
+
+    summary: what to say when all of them hold; warning: what else to know before believing, a sentence.
+    """
 
     rules: Sequence[Rule]
     summary: str
+    warning: str = ""
 
     @property
     def verdict(self) -> Sentence:
         """One sentence: may we believe the reasons?"""
         failures = "; ".join(rule.failure for rule in self.rules if not rule.holds)
-        return Sentence(f"No: {failures}." if failures else f"Yes: {self.summary}.")
+        answer = f"No: {failures}." if failures else f"Yes: {self.summary}."
+        return Sentence(f"{answer} {self.warning}".strip())
 
     def shown(self) -> list[Table | Sentence]:
         """Each rule with what was measured and what was needed."""
@@ -79,9 +84,11 @@ def judge(config: Explain, right: np.ndarray, guess: float, found: Attributions,
         ),
     ]
     top, drawn = (values.mean() if len(values) else 0 for values in (checked.deletion.top, checked.deletion.random))
+    many = checked.deletion.words
     summary = (
-        f"without its {checked.deletion.words} strongest words a document's predicted class loses {top:.3f} of "
-        f"probability, without as many random ones {drawn:.3f}; and models with shuffled weights give other reasons"
+        f"without its {many} strongest word{'' if many == 1 else 's'}, of short documents half of all, a document's "
+        f"predicted class loses {top:.3f} of probability, without as many random ones {drawn:.3f}; and models with "
+        "shuffled weights give other reasons"
     )
     return Judgement(rules, summary)
 

@@ -27,7 +27,7 @@ from nbpipe.preprocess.traced import Rect
 if TYPE_CHECKING:  # slow to load, needed in the sandbox alone
     from pypdf import PdfReader, PdfWriter
     from pypdf.annotations import Highlight
-    from pypdf.generic import StreamObject
+    from pypdf.generic import DictionaryObject, StreamObject
 
 _AUTHOR = "nbpipe"
 _LINE = 0.7  # points
@@ -104,13 +104,27 @@ def _copy(path: Path, password: str, notes: Sequence[Note]) -> bytes:
 
 
 def _disarm(reader: "PdfReader") -> None:
-    """Drop what a viewer would do by itself when it opens a copy or turns its pages."""
+    """Drop what a viewer would do by itself when it opens a copy or shows its pages, and files that are attached."""
     root = reader.root_object
-    root.pop("/OpenAction", None)
-    for holder in (root, *(page.indirect_reference.get_object() for page in reader.pages)):
-        holder.pop("/AA", None)
+    for holder in (root, *_shown(reader)):
+        for name in ("/OpenAction", "/AA", "/XFA"):
+            holder.pop(name, None)
     if "/Names" in root:
-        root["/Names"].pop("/JavaScript", None)
+        for name in ("/JavaScript", "/EmbeddedFiles"):
+            root["/Names"].pop(name, None)
+
+
+def _shown(reader: "PdfReader") -> Iterator["DictionaryObject"]:
+    """Yield the form, the pages with the groups that they stand in, and their annotations."""
+    if "/AcroForm" in reader.root_object:
+        yield reader.root_object["/AcroForm"]
+    for page in reader.pages:
+        if "/Annots" in page:
+            yield from (note.get_object() for note in page["/Annots"])
+        reference = page.indirect_reference
+        while reference is not None:
+            yield (holder := reference.get_object())
+            reference = holder.get("/Parent")
 
 
 def _highlight(writer: "PdfWriter", note: Note) -> "Highlight":

@@ -199,7 +199,11 @@ def _paired(members: Sequence[Entry]) -> Iterator[str]:
 
 def _overlap(entry: Entry, entries: Sequence[Entry]) -> str:
     """Say how many of a run's test documents others were tested on too."""
-    own = entry.test.documents
-    counts = {other.name: len(own & other.test.documents) for other in entries if other is not entry and other.test}
-    shared = [f"{count:,} of its {len(own):,} are in the test of {name}" for name, count in counts.items() if count]
+    own, shared = entry.test.documents, list[str]()
+    for other in entries:
+        theirs = other.test.documents if other is not entry and other.test else frozenset()
+        both = len({digest for digest, _ in own} & {digest for digest, _ in theirs})
+        unlike = both - len(own & theirs)
+        labels = f", {unlike:,} of them with another label" if unlike else ""
+        shared += [f"{both:,} of its {len(own):,} are in the test of {other.name}{labels}"] * bool(both)
     return f"; {', '.join(shared)}" if shared else ""

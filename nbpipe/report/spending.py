@@ -1,8 +1,9 @@
 """What each stage was expected to take and what it took, in time and dollars, for the report's index.
 
 Unusual: a figure is either known or said to be missing, and why. Preprocess is counted in core-time, since its shards
-run on as many machines as one likes: its dollars are those of machines with all cores at work. Of train and explain it
-is the step that their notebooks predict, at the price of a machine with the receipt's device.
+run on as many machines as one likes: its dollars are those of machines with all cores at work. Of train it is the
+step that its notebook predicts, of explain the whole stage beside the predicted step, at the price of a machine with
+the receipt's device.
 """
 
 from collections.abc import Sequence

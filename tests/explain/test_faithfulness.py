@@ -54,6 +54,14 @@ def test_the_fall_is_what_the_classifier_says_of_the_shortened_text(wise: Classi
     assert checked.top == pytest.approx((before - after).numpy(), abs=1e-6)
 
 
+def test_shuffled_models_are_explained_by_the_same_method(
+    wise: Classifier, explain: Explain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = explain(wise, method="occlusion")
+    monkeypatch.setattr(faithfulness, "shuffled", lambda network, seed: network)
+    assert check_shuffled(wise, found, check_deletion(wise, found, 3, 0), 0).alike == pytest.approx(1)
+
+
 def test_no_more_than_half_of_a_document_is_removed(wise: Classifier, explain: Explain) -> None:
     found = explain(wise, [["oven mast badan"], ["oven"], [""]], [1, 1, 1])
     checked, one = (check_deletion(wise, found, top, seed=0) for top in (3, 1))

@@ -155,6 +155,14 @@ def test_a_document_that_changes_before_its_copy_is_saved_is_said(reasons: Reaso
     assert "is not saved with highlights: the file has changed since it was read" in repr(saved)
 
 
+def test_a_word_is_as_bold_as_its_rank_however_many_places_share_it(reasons: Reasons) -> None:
+    marks = [mark._replace(attribution=0.06 if mark.word == "oven" else 0.1) for mark in reasons.marks]
+    found = on_page(replace(reasons, marks=[mark for mark in marks if mark.page < 2]), OPTIONS)
+    assert found.reasons.strongest[0].word == "oven"
+    assert {note.strength for note in found.notes if note.comment.startswith("oven")} == {1.0}
+    assert all(note.strength < 1 for note in found.notes if note.comment.startswith("mast"))
+
+
 def test_places_of_a_word_may_differ_in_sign(reasons: Reasons) -> None:
     """Models that read in order judge a word by its surroundings."""
     first, *others = reasons.marks

@@ -9,7 +9,7 @@ from nbpipe.explain.attribute import Attributions
 from nbpipe.explain.suspects import Suspect, Suspects, hunt
 from nbpipe.train.model import Classifier
 
-CLASS, FILE, NUMBER, LINE, ALONE = range(5)
+CLASS, FILE, NUMBER, LINE, EXCLUSIVE, ALONE = range(6)
 WORDS = ["kedan", "lidan", "modan", "nudan"]
 Hunt = Callable[..., Suspects]
 
@@ -71,10 +71,43 @@ def test_the_word_that_decides_alone_is_tested(wise: Classifier, look: Hunt) -> 
 
 def test_without_a_fall_no_leak_is_said_to_show() -> None:
     kinds = [Suspect("names of classes", 3, ("oven",), 89), Suspect("page numbers", 0, (), 90)]
-    assert Suspects(kinds, 90, 100).finding.text.startswith("No leak shows: as they are, 90 of 100")
+    assert Suspects(kinds, 90, 100).finding.text.startswith("No leak of these kinds shows: as they are, 90 of 100")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "explained", "leaning"),
+    [(10, 9, 10, False), (10, 8, 10, True), (90, 86, 100, False), (90, 85, 100, True)],
+)
+def test_a_fall_counts_from_two_documents_and_a_twentieth_on(
+    before: int, after: int, explained: int, leaning: bool
+) -> None:
+    found = Suspects([Suspect("page numbers", 9, (), after)], before, explained)
+    assert bool(found.leaning) is leaning
+
+
+def test_of_a_model_that_guesses_no_leak_can_be_told() -> None:
+    found = Suspects([Suspect("page numbers", 9, (), 0)], right=30, explained=100, guess=30)
+    assert (found.leaning, found.finding.text[:22]) == ([], "No leak can be told: a")
+
+
+def test_many_words_of_one_class_alone_are_suspected_together(wise: Classifier, look: Hunt) -> None:
+    words = {"cooking": "oven dough", "sailing": "mast sail", "astronomy": "télescope comet"}
+    documents = [(f"{name}{at}.txt", [f"{both} badan kedan"]) for name, both in words.items() for at in range(3)]
+    found = look(wise, documents, [name for name in words for _ in range(3)])
+    assert "oven" in found.kinds[EXCLUSIVE].words
+    assert not {"badan", "kedan"} & set(found.kinds[EXCLUSIVE].words)
+    assert found.kinds[EXCLUSIVE].right < found.right == 9
+    assert found.kinds[EXCLUSIVE].kind in found.leaning
+
+
+def test_the_words_of_a_mail_header_are_suspected_and_not_those_of_its_text(wise: Classifier, look: Hunt) -> None:
+    documents = [(f"{word}.txt", [f"From: oven {word}\nbadan {word}"]) for word in WORDS]
+    found = look(wise, documents, ["cooking"] * 4)
+    assert "oven" in found.kinds[LINE].words
+    assert not {"badan", *WORDS} & set(found.kinds[LINE].words)
 
 
 def test_documents_without_words_are_no_reason_to_stop(wise: Classifier, look: Hunt) -> None:
     found = look(wise, [("a.txt", [""]), ("b.txt", ["", ""])], ["cooking"] * 2)
-    assert [suspect.documents for suspect in found.kinds] == [0] * 5
+    assert [suspect.documents for suspect in found.kinds] == [0] * 6
     assert np.isfinite([suspect.right for suspect in found.kinds]).all()

@@ -97,6 +97,27 @@ def test_the_limits_of_the_config_decide(wise: Classifier, ask: Ask) -> None:
     assert failing(ask(wise, most_alike=0.001)) == ["shuffled models give other reasons"]
 
 
+@pytest.mark.parametrize("changed", ["random", "fall", "alike"])
+def test_the_whole_interval_must_lie_within_the_limit(
+    changed: str, wise: Classifier, explain: Callable[..., Attributions], tmp_path: Path
+) -> None:
+    found = explain(wise)
+    checked = check_shuffled(wise, found, check_deletion(wise, found, 3, 0), 0)
+    scattered = np.where(np.arange(30) % 2, 0.95, -0.9)  # mean 0.025, and far from sure
+    if changed == "random":
+        checked = replace(checked, deletion=replace(checked.deletion, random=checked.deletion.top - scattered))
+    else:
+        values = scattered if changed == "alike" else checked.deletion.top - scattered
+        checked = replace(checked, **{changed: values})
+    judgement = judge(Explain(run=tmp_path), np.ones(30, bool), 0.4, found, checked)
+    assert len(failing(judgement)) == 1
+
+
+def test_a_warning_stands_beside_the_answer(wise: Classifier, ask: Ask) -> None:
+    verdict = replace(ask(wise), warning="Look closer: a leak.").verdict.text
+    assert (verdict[:4], verdict[-20:]) == ("Yes:", "Look closer: a leak.")
+
+
 def test_occlusion_need_not_add_up(
     wise: Classifier, explain: Callable[..., Attributions], corpus: pl.DataFrame, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ import pypdfium2
 import pytest
 from handmade import drawn, write
 from PIL import Image, ImageChops, ImageStat
-from pypdf.generic import DictionaryObject, NameObject, TextStringObject
+from pypdf.generic import ArrayObject, DictionaryObject, NameObject, TextStringObject
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
@@ -66,12 +66,17 @@ def test_what_a_pdf_does_by_itself_is_not_copied(made: Path) -> None:
     writer = pypdf.PdfWriter(clone_from=drawn(made, plain))
     action = DictionaryObject({NameObject("/S"): NameObject("/JavaScript"), NameObject("/JS"): TextStringObject("x")})
     turned = DictionaryObject({NameObject("/O"): action})
-    named = DictionaryObject({NameObject("/JavaScript"): action})
+    named = DictionaryObject({NameObject(name): action for name in ("/JavaScript", "/EmbeddedFiles")})
+    form = DictionaryObject({NameObject("/XFA"): action})
+    noted = DictionaryObject({NameObject("/Subtype"): NameObject("/Link"), NameObject("/AA"): turned})
     for holder, name, what in [
         (writer.root_object, "/OpenAction", action),
         (writer.root_object, "/AA", turned),
         (writer.root_object, "/Names", writer._add_object(named)),
+        (writer.root_object, "/AcroForm", form),
         (writer.pages[0], "/AA", turned),
+        (writer.pages[0], "/Annots", ArrayObject([writer._add_object(noted)])),
+        (writer.pages[0]["/Parent"], "/AA", turned),
     ]:
         holder[NameObject(name)] = what
     writer.write(made)

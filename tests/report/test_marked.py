@@ -23,6 +23,12 @@ def png() -> bytes:
     return buffer.getvalue()
 
 
+ACTS = [
+    b"/S /JavaScript /JS (x)", b"/S/Launch", b"/Type /ObjStm", b"/SubmitForm>>", b"/XFA 3 0 R", b"/AA<<",
+    b"/FS /URL /F", b"/S/GoToR", b"/Subtype/Movie", b"/Type /EmbeddedFile ", b"/OpenAction[",
+]  # fmt: skip
+
+
 @pytest.fixture
 def drawn(maker):
     """Make a run whose explain stage wrote these files to explain/pages."""
@@ -54,6 +60,13 @@ def test_a_document_is_called_by_its_name_and_outcome(drawn, monkeypatch: pytest
     assert known == {own: ("b/x <b>.pdf", "Predicted cat: its label is dog.")}
 
 
+def test_one_of_several_labels_is_right(drawn) -> None:
+    run = drawn({"x-0123abcd-page-1.png": png()})
+    row = {"path": "x", "label": "even|cat", "predicted": "cat"}
+    write_table(run.explain / "explanations.parquet", pa.Table.from_pylist([row], module._ROW))
+    assert module._known(gather(run)) == {ending("x", "cat"): ("x", "Predicted cat: right.")}
+
+
 def test_the_pages_are_shown_and_the_index_leads_to_them(drawn) -> None:
     index = build(drawn({"x-0123abcd-page-1.png": png(), "x-0123abcd.pdf": b"%PDF-1.4 x"}))
     page = lxml_html.parse(index.with_name("pages.html")).getroot()
@@ -73,7 +86,7 @@ def test_a_name_becomes_plain_and_stays_its_own(drawn) -> None:
     assert {f"pages/{path.name}" for path in (run.report / "pages").iterdir()} == names
 
 
-@pytest.mark.parametrize("acts", [b"/S /JavaScript /JS (x)", b"/S/Launch", b"/Type /ObjStm", b"/SubmitForm>>"])
+@pytest.mark.parametrize("acts", ACTS)
 def test_a_pdf_that_could_act_is_left_out_and_said_to_be(drawn, acts: bytes) -> None:
     run = drawn({"x-0123abcd.pdf": b"%PDF-1.4 " + acts})
     words = lxml_html.parse(build(run).with_name("pages.html")).getroot().text_content()

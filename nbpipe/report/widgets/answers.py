@@ -17,10 +17,10 @@ import polars as pl
 import pyarrow as pa
 
 from nbpipe.audit import read_receipt
-from nbpipe.config import relative, resolve
+from nbpipe.config import relative
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.records import read_table
-from nbpipe.report.widgets.texts import check
+from nbpipe.report.widgets.texts import check, run_of
 from nbpipe.run import Run
 from nbpipe.shown import Sentence, Table
 from nbpipe.train.calibrate import Coverage
@@ -130,7 +130,7 @@ def answers_of(given: str | Path | Evaluation) -> Answers:
     if isinstance(given, Evaluation):
         listed = listing(given.training.start.documents, given)
         return _answers(given.training.start.config.run.name, listed, given.coverage.facts())
-    folder = resolve(given)
+    folder = run_of(given).folder
     if not folder.is_dir():
         raise RequestError(f"run = {relative(folder)!r}: no such folder")
     receipt, model = read_receipt(Run(folder).model), Run(folder).model

@@ -43,7 +43,7 @@ def page_picture(document: Path | None, sha256: str, page: int) -> Picture | Sen
         return Sentence("Only pages of PDFs are drawn; open the file to compare.")
     found = find([Wanted(document, sha256, {}, [], [page])], Options.of({}))[0]
     if not isinstance(found, Found) or page not in found.drawings:
-        return Sentence(f"Page {page + 1} cannot be drawn: {found.reason or 'it cannot be read now'}.")
+        return Sentence(f"Page {page + 1} cannot be drawn: {found.reason.rstrip('.') or 'it cannot be read now'}.")
     return Picture(found.drawings[page].png, f"Page {page + 1} of {visible(document.name)}.")
 
 

@@ -177,4 +177,6 @@ def html_of(*parts: Any) -> str:
 def _image(picture: Picture) -> str:
     data = base64.b64encode(picture.png).decode()
     style = f"width:{picture.width:d}px;max-width:100%"
-    return f'<img src="data:image/png;base64,{data}" alt="{escape(picture.words)}" style="{style}">'
+    image = f'<img src="data:image/png;base64,{data}" alt="{escape(picture.words)}" style="{style}">'
+    name = picture.words.partition(". ")[0].rstrip(".")
+    return f"<figure style='margin:0'>{image}<figcaption>{escape(name)}</figcaption></figure>"

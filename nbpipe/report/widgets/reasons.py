@@ -5,16 +5,17 @@ words that speak for a class, by a method, as coloured text and as a page with b
 """
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import polars as pl
 
-from nbpipe.config import resolve
 from nbpipe.explain.highlight import Highlight
 from nbpipe.explain.stage import load_explained
+from nbpipe.report.widgets.texts import run_of
 from nbpipe.shown import Picture, Sentence
 
 
+@runtime_checkable
 class Reasons(Protocol):
     """An explained sample. listing: path, label, predicted, probability, right, unsure; a row for each document."""
 
@@ -34,4 +35,4 @@ def reasons_of(given: str | Path | Reasons) -> Reasons:
 
     Raises RequestError and WorkError where the run holds no explanations that can be trusted.
     """
-    return load_explained(resolve(given)) if isinstance(given, str | Path) else given
+    return given if isinstance(given, Reasons) else load_explained(run_of(given).folder)

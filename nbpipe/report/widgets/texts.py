@@ -99,6 +99,16 @@ def check(receipt: Receipt, name: str) -> None:
         raise WorkError(f"{receipt.title}: {name} does not match its digest; run that stage again, or restore the file")
 
 
+def run_of(given: Any) -> Run:
+    """Return the run in a folder; raise RequestError for what names none."""
+    try:
+        run = Run(resolve(given))
+        run.folder.exists()
+    except (ValueError, OSError):
+        raise RequestError(f"run = {given!r}: accepted is a run folder, or what the stage's own cell gave") from None
+    return run
+
+
 def texts_of(given: str | Path | Parsing) -> Texts:
     """Return the documents of a run folder, or of a shard as `parse_shard` gave it.
 
@@ -108,7 +118,7 @@ def texts_of(given: str | Path | Parsing) -> Texts:
         parts, again = given.shard.parts, given.shard.again
         folders = (again.merged, parts.folder) if again else (parts.folder,)
         return Texts((Source(given.ledger, folders),), place=given.shard.config.documents)
-    run = Run(resolve(given))
+    run = run_of(given)
     num_shards = planned(run)
     if num_shards is None:
         raise RequestError(f"run = {relative(run.folder)!r}: no run folder (it holds no plan.json)")

@@ -1,5 +1,6 @@
 """Reasons can be looked for by outcome, label, document, class and method; what is chosen is what is asked."""
 
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -7,6 +8,8 @@ import pytest
 
 from nbpipe.errors import RequestError
 from nbpipe.explain.highlight import Highlight
+from nbpipe.report.widgets.browse import browse
+from nbpipe.report.widgets.compare import compare
 from nbpipe.report.widgets.explore import Explore, explore
 from nbpipe.shown import Picture, Sentence
 
@@ -135,6 +138,13 @@ def test_samples_of_one_document_or_none_are_shown(rows: list[tuple[Any, ...]]) 
     shown = explore(Made(rows))
     assert "none, no explained document is wrong" in repr(shown)
     assert len(listed(shown.panel())) == len(rows)
+
+
+@pytest.mark.parametrize("given", [None, 5, [], "", "x" * 300])
+@pytest.mark.parametrize("ask", [explore, browse, compare])
+def test_what_names_no_run_is_refused(ask: Callable, given: Any) -> None:
+    with pytest.raises(RequestError, match=r"run = .*: accepted is a run folder, or what the stage's own cell gave"):
+        ask(given)
 
 
 def test_documents_of_several_labels_or_none_are_found(made: Made) -> None:
