@@ -18,7 +18,7 @@ from nbpipe.explain.reading import Reading
 from nbpipe.train.networks import Windowed
 from nbpipe.train.windows import Batch, Corpus, Piece, Windows, by_length, cut
 
-STEPS, MOST_STEPS, FEW_STEPS = 32, 1024, 8
+STEPS, MOST_STEPS, FEW_STEPS = 32, 4096, 8
 _NUMBERS = 1 << 21  # numbers of word vectors in memory at once
 
 
@@ -41,6 +41,11 @@ class _Windows(NamedTuple):
         steps = np.arange(self.cut.lengths[places].max())
         real = steps < self.cut.lengths[places][:, None]
         return np.where(real, self.cut.starts[places][:, None] + steps, 0), real
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Return the sums of numbers of words [T] over each window: float64 [W]."""
+        until = np.concatenate([[0], np.cumsum(values, dtype=np.float64)])
+        return until[self.cut.starts + self.cut.lengths] - until[self.cut.starts]
 
 
 def _on(array: np.ndarray, device: torch.device) -> Tensor:
@@ -67,22 +72,24 @@ def gradients(
 
     contrasts: float32 [N, C], how the logits make the score. Returns values float32 [T], differences float32 [N] to the
     score of as many blank words, and gaps float32 [N] and steps int64 [N] as in Attributions; steps, first and most,
-    are doubled where the gap exceeds GAP.
+    are doubled where the gap exceeds GAP, for the windows to which it is due.
     """
     network.eval()
     windows = _cut(network, reading, contrasts)
     owners, many = windows.cut.owners, len(reading)
     values, differences = np.zeros(len(reading.inputs.words), np.float32), np.zeros(len(windows.cut))
     gaps, score, taken, (steps, most) = np.full(many, np.inf), np.zeros(many), np.zeros(many, np.int64), limits
+    wrong = np.full(len(windows.cut), np.inf)
     while steps <= most and (gaps > GAP).any():
-        wanted = np.flatnonzero(gaps[owners] > GAP)
+        allowed = GAP * np.maximum(np.abs(score), FLOOR) / np.bincount(owners, minlength=many).clip(1)
+        wanted = np.flatnonzero((gaps[owners] > GAP) & (np.abs(wrong) > allowed[owners] / 2))
         for places in _batches(windows.cut, wanted, _budget(network, steps)):
             differences[places] = _integrate(network, windows, places, steps, values, reading.blank)
         taken[gaps > GAP] = steps
         score = np.bincount(owners, windows.shares * differences, minlength=many)
-        sums = np.add.reduceat(np.append(values, 0).astype(np.float64), reading.inputs.offsets[:-1])
-        wrong = np.where(np.diff(reading.inputs.offsets) > 0, np.abs(sums - score), 0)
-        gaps, steps = wrong / np.maximum(np.abs(score), FLOOR), 2 * steps
+        wrong = windows.sums(values) - windows.shares * differences
+        missing = np.abs(np.bincount(owners, wrong, minlength=many))
+        gaps, steps = missing / np.maximum(np.abs(score), FLOOR), 2 * steps
     return values, score.astype(np.float32), gaps.astype(np.float32), taken
 
 
