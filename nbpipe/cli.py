@@ -106,16 +106,26 @@ def plan(**asked: Any) -> None:
 @click.option("--run", type=PLACE, help="The run folder.  [default: runs/NAME-OF-THE-FOLDER]")
 @click.option("--shards", type=int, help="Into how many parts the documents are dealt.  [default: 1, or the plan's]")
 @click.option("--labels", type=PLACE, help="A CSV file with the columns path,label.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), help="What parses: this machine, or a Ray cluster.")
 @click.option("-p", "parameters", type=(str, str), multiple=True, callback=_pairs, metavar="NAME VALUE")
 def run_command(
-    documents: Path, run: Path | None, shards: int | None, labels: Path | None, parameters: dict[str, str]
+    documents: Path,
+    run: Path | None,
+    shards: int | None,
+    labels: Path | None,
+    engine: str | None,
+    parameters: dict[str, str],
 ) -> None:
     """Run the three notebooks on a folder of DOCUMENTS, or go on where an earlier run stopped.
 
-    -p sets any parameter of the notebooks, such as -p timeout 120.
+    -p sets any parameter of the notebooks, such as -p timeout 120, or -p ray_address auto for --engine ray.
     """
     given = {"documents": documents, "run": run or resolve(f"runs/{documents.name}")}
-    given |= {name: value for name, value in (("num_shards", shards), ("labels", labels)) if value is not None}
+    given |= {
+        name: value
+        for name, value in (("num_shards", shards), ("labels", labels), ("engine", engine))
+        if value is not None
+    }
     for name in parameters.keys() & {"shard", "retry", *given}:
         raise RequestError(f"-p {name}: is said otherwise here; see nbpipe run --help")
     _execute(given | parameters)

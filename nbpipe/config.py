@@ -138,6 +138,12 @@ class Preprocess(Config):
         None, ge=1, le=99_999, description="a whole number from 1 to 99999; None: the scheduler's, the plan's, else 1"
     )
     workers: int = Field(0, ge=0, le=1024, description="a whole number of processes up to 1024; 0 means one per core")
+    engine: Literal["local", "ray"] = Field("local", description="'local' or 'ray'; 'ray' parses on a Ray cluster")
+    ray_address: str = Field(
+        "",
+        description="'auto', 'local' or an address such as '10.0.0.1:6379'; empty: that of RAY_ADDRESS, else a Ray "
+        "that is started here; only for engine = 'ray'",
+    )
     timeout: float = Field(60, gt=0, description="seconds a document may take, above 0")
     memory: ByteSize = Field(
         ByteSize(2_000_000_000),
@@ -160,6 +166,11 @@ class Preprocess(Config):
         "", description="statuses to parse again with these options, such as 'timeout,crashed'; empty: none"
     )
 
+    def shareable(self) -> dict[str, Any]:
+        """Return the values as JSON types, without what tells of the machines: paths, and a cluster's address."""
+        values = super().shareable()
+        return values if self.ray_address in ("", "auto", "local") else values | {"ray_address": "given"}
+
     @property
     def statuses(self) -> list[str]:
         """The statuses to parse again, each once."""
@@ -177,6 +188,8 @@ class Preprocess(Config):
         for status in set(self.statuses) - set(STATUSES):
             hint = nearest(status, STATUSES)
             raise ValueError(f"retry = {status!r}: no such status{hint} (accepted: {', '.join(STATUSES)})")
+        if self.ray_address and self.engine != "ray":
+            raise ValueError(f"ray_address = {self.ray_address!r}: goes with engine = 'ray'; engine is {self.engine!r}")
         if not 0 <= self.shard < self.num_shards:
             raise ValueError(outside(self.shard, self.num_shards))
         if self.documents != resolve(DEMO):

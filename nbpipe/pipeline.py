@@ -20,8 +20,9 @@ from nbpipe.audit import read_receipt, trusted
 from nbpipe.config import STATUSES, Config, Explain, Preprocess, Train, base, relative
 from nbpipe.errors import RequestError, WorkError, nearest
 from nbpipe.execute import Execution, Job
+from nbpipe.preprocess.engines import cores
 from nbpipe.preprocess.plan import Plan
-from nbpipe.preprocess.stage import cores, open_shard
+from nbpipe.preprocess.stage import open_shard
 from nbpipe.progress import say
 from nbpipe.run import Run, planned, sweep
 from nbpipe.status import Status, read_status
@@ -95,7 +96,7 @@ def _need_extras(model: str) -> None:
 
 
 def _preprocess(run: Run, plan: Plan, parameters: dict[str, Any], identity: dict[str, Any]) -> None:
-    parallel = min(plan.num_shards, cores())
+    parallel = _parallel(plan.num_shards, parameters)
     own = [{"shard": index, "num_shards": plan.num_shards} for index in range(plan.num_shards)]
     jobs = [_shard_job(run, parameters | numbers, parallel) for numbers in own]
     for job in jobs:
@@ -118,9 +119,15 @@ def _tell_ignored(job: Job, parameters: dict[str, Any]) -> None:
         say(f"{done}; nbpipe retry reads some documents again, another --run all")
 
 
+def _parallel(shards: int, parameters: dict[str, Any]) -> int:
+    """Return how many shards run at once: one per core of this machine; one on Ray, which spreads each by itself."""
+    return 1 if parameters.get("engine") == "ray" else min(shards, cores()) or 1
+
+
 def _shard_job(run: Run, parameters: dict[str, Any], parallel: int) -> Job:
     """Return the job of one shard, of which `parallel` run at once on this machine."""
-    workers = parameters.get("workers") or max(1, cores() // parallel)
+    usual = 0 if parameters.get("engine") == "ray" else max(1, cores() // parallel)
+    workers = parameters.get("workers") or usual
     numbers = {name: parameters[name] for name in ("shard", "num_shards")}
     return Job("preprocess", run, _injected(parameters | {"workers": workers}), **numbers)
 
@@ -142,7 +149,7 @@ def retry_run(run: Run, statuses: str, given: dict[str, Any]) -> list[str]:
     done = [index for index, shard in enumerate(status.shards) if shard.state == "done"]
     parameters = [_again(run, index, total, given | {"retry": statuses}) for index in done]
     chosen = [own for own in parameters if own]
-    parallel = min(len(chosen), cores()) or 1
+    parallel = _parallel(len(chosen), given)
     jobs = [_shard_job(run, own, parallel) for own in chosen]
     sweep(run.audit)
     with _bar(f"parse again (shards: {len(jobs)})", len(jobs)) as bar:
@@ -184,7 +191,8 @@ def _again(run: Run, shard: int, num_shards: int, given: dict[str, Any]) -> dict
     if "documents" not in given:
         own["documents"] = _remembered(run)
     typed = {name: Preprocess.read(name, value) for name, value in given.items()}
-    usual = {name: value for name, value in facts["config"].items() if name in Preprocess.model_fields}
+    kept = Preprocess.model_fields.keys() - {"engine", "ray_address"}  # a cluster need not be there any more
+    usual = {name: value for name, value in facts["config"].items() if name in kept}
     config = Preprocess(**usual | typed | own)
     notebook = run.notebook("preprocess", shard, num_shards)
     cut_short = facts["config"].get("retry") and notebook_findings(notebook, receipt)

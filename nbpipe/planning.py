@@ -11,10 +11,10 @@ from nbpipe.config import DEMO, Preprocess, resolve
 from nbpipe.cost import GPU_PRICE, VM_PRICE, Terms, read_duration
 from nbpipe.errors import RequestError
 from nbpipe.pipeline import share_out
+from nbpipe.preprocess.engines import cores
 from nbpipe.preprocess.files import list_documents
 from nbpipe.preprocess.forecast import Forecast, Trial, foresee, given, keep
 from nbpipe.preprocess.options import Options
-from nbpipe.preprocess.stage import cores
 from nbpipe.run import Run
 
 

@@ -13,12 +13,12 @@ import polars as pl
 
 from nbpipe.audit import Receipt, read_receipt, trusted
 from nbpipe.errors import RequestError, WorkError
+from nbpipe.preprocess.engines import cores
 from nbpipe.preprocess.files import Document, id_of, list_documents
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsers import parser_version
 from nbpipe.preprocess.parts import Gathering
 from nbpipe.preprocess.sandbox import Outcome, parse_all
-from nbpipe.preprocess.stage import cores
 from nbpipe.progress import progress
 from nbpipe.run import Run
 from nbpipe.train.model import Classifier

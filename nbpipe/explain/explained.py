@@ -25,8 +25,8 @@ from nbpipe.explain.review import SHOWN, Case, Review, Side
 from nbpipe.explain.sample import Sample
 from nbpipe.explain.suspects import Suspects, hunt
 from nbpipe.explain.verdict import Judgement, judge
+from nbpipe.preprocess.engines import cores
 from nbpipe.preprocess.options import Options
-from nbpipe.preprocess.stage import cores
 from nbpipe.run import Run
 from nbpipe.shown import Picture, Sentence, Shown, Table, words
 from nbpipe.train.scores import confidence

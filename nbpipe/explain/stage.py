@@ -22,7 +22,7 @@ from nbpipe.explain.attribute import METHODS, Attributions, attributions
 from nbpipe.explain.explained import Explained
 from nbpipe.explain.reading import Reading, read, read_answers
 from nbpipe.explain.sample import Sample, load_test
-from nbpipe.preprocess.stage import cores
+from nbpipe.preprocess.engines import cores
 from nbpipe.records import ATTRIBUTION, EXPLANATIONS, read_table, write_table
 from nbpipe.run import Run, sweep, write
 from nbpipe.shown import Sentence, Shown, Table

@@ -4,11 +4,10 @@ Unusual: every step returns an object that shows itself, and running a step agai
 read, an interrupted one goes on after its last whole part.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -21,13 +20,14 @@ from nbpipe.cost import Terms
 from nbpipe.errors import WorkError
 from nbpipe.preprocess.again import Again, roll_forward
 from nbpipe.preprocess.attempt import fill
+from nbpipe.preprocess.engines import Engine, cores, start
 from nbpipe.preprocess.files import Document, list_documents
 from nbpipe.preprocess.forecast import Forecast, Trial, foresee, kept
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsers import parser_version
 from nbpipe.preprocess.parts import Parts
 from nbpipe.preprocess.plan import Plan, agree
-from nbpipe.preprocess.sandbox import Outcome, parse_all, warm_up
+from nbpipe.preprocess.sandbox import Outcome, warm_up
 from nbpipe.preprocess.tesseract import tesseract_version
 from nbpipe.records import LEDGER, PART, read_table
 from nbpipe.run import Run, writing
@@ -49,10 +49,10 @@ class Shard(Shown):
     plan: Plan
     documents: list[Document]
 
-    @property
-    def workers(self) -> int:
-        """The number of parsing processes: as asked, else one per core this process may use."""
-        return self.config.workers or cores()
+    @cached_property
+    def engine(self) -> Engine:
+        """What parses them; raises RequestError where it cannot be reached."""
+        return start(self.config)
 
     @property
     def options(self) -> Options:
@@ -75,8 +75,8 @@ class Shard(Shown):
         return Again(self.parts, statuses, limits) if statuses else None
 
     def parse(self, documents: list[Document]) -> Iterator[Outcome]:
-        """Yield the outcome of each of some documents, parsed in this shard's processes."""
-        return parse_all(documents, self.options, self.workers)
+        """Yield the outcome of each of some documents, parsed by this shard's engine."""
+        return self.engine.parse(documents, self.options)
 
     def shown(self) -> list[Table | Sentence]:
         """The plan, and this shard of it."""
@@ -84,14 +84,10 @@ class Shard(Shown):
             ("shard", f"{self.config.shard} of {self.config.num_shards}, counted from 0"),
             ("documents", len(self.documents)),
             ("megabytes", sum(document.bytes for document in self.documents) / 1e6),
-            ("processes", self.workers),
+            ("parsed on", self.engine.name),
+            ("processes", self.engine.workers),
         ]
         return [*self.plan.shown(), Table(["this shard", ""], rows)]
-
-
-def cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_shard(config: Preprocess) -> Shard:
@@ -114,7 +110,7 @@ def open_shard(config: Preprocess) -> Shard:
 
 
 def estimate(shard: Shard) -> Forecast:
-    """Parse a few documents, drawn across the sizes, and return the forecast of this shard and of the whole job.
+    """Parse a few documents on this machine, drawn across the sizes, and return the forecast of shard and job.
 
     Prices and deadline are those that `nbpipe plan` kept in the run, else the usual ones.
     """
@@ -122,7 +118,8 @@ def estimate(shard: Shard) -> Forecast:
     planned = kept(Run(shard.config.run))
     terms = planned.terms if planned else Terms(cores=cores())
     job = [len(shard.plan.sizes), sum(shard.plan.sizes.values())]
-    return foresee(shard.documents, Trial(count, shard.workers, shard.options), terms, job)
+    trial = Trial(count, min(shard.engine.workers, cores()), shard.options)
+    return replace(foresee(shard.documents, trial, terms, job), workers=shard.engine.workers)
 
 
 @dataclass(frozen=True, repr=False)

@@ -30,6 +30,7 @@ Parser = Callable[[Path, Options], Parsed]
 
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 _SMALL = 1 << 18  # bytes
+_VANISHED, _RESIZED = "the file has vanished", "when it was listed it had"
 _GROWN = 0.25  # of the memory limit: a process that keeps more than this between documents is replaced
 
 
@@ -107,14 +108,19 @@ def _unfit(document: Document, options: Options) -> Parsed | None:
     """Return the verdict on what must not even be opened: a FIFO would block for ever."""
     path = document.path
     if not path.is_file():
-        reason = "a link that leads nowhere" if path.is_symlink() else "the file has vanished"
+        reason = "a link that leads nowhere" if path.is_symlink() else _VANISHED
         return Parsed("unreadable", "not a regular file" if path.exists() else reason)
     size = path.stat().st_size
     if size > options.max_bytes:
         return Parsed("too_large", f"the file has {size:,} bytes; max_bytes = {options.max_bytes:,}")
     if size != document.bytes:
-        return Parsed("unreadable", f"the file has {size:,} bytes; when it was listed it had {document.bytes:,}")
+        return Parsed("unreadable", f"the file has {size:,} bytes; {_RESIZED} {document.bytes:,}")
     return None
+
+
+def as_listed(parsed: Parsed) -> bool:
+    """Tell whether a document was there, and as large, as when it was listed."""
+    return parsed.status != "unreadable" or not (parsed.reason == _VANISHED or _RESIZED in parsed.reason)
 
 
 def _changed(path: Path) -> Parsed:

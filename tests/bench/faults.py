@@ -25,7 +25,7 @@ from pathlib import Path
 from nbpipe.audit import Stamp
 from nbpipe.config import Preprocess
 from nbpipe.errors import WorkError
-from nbpipe.preprocess import sandbox, stage
+from nbpipe.preprocess import engines, sandbox, stage
 from nbpipe.run import Run
 from nbpipe.status import read_status
 
@@ -191,7 +191,7 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=3, metavar="N", help="laps of which the median is taken (3)")
     options.add_argument("--shard", type=Path, help=argparse.SUPPRESS)
     given = options.parse_args()
-    stage.parse_all = partial(sandbox.parse_all, parser=misbehaving.by_name)
+    engines.parse_all = partial(sandbox.parse_all, parser=misbehaving.by_name)
     if given.shard:
         print(run(given.shard)[-1])
         return

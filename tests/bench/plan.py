@@ -19,11 +19,12 @@ import pyarrow.compute as pc
 from nbpipe.config import Preprocess
 from nbpipe.cost import Terms
 from nbpipe.errors import NbpipeError
+from nbpipe.preprocess.engines import cores
 from nbpipe.preprocess.files import list_documents
 from nbpipe.preprocess.forecast import Trial, foresee
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.sampling import Total
-from nbpipe.preprocess.stage import cores, open_shard, parse_shard
+from nbpipe.preprocess.stage import open_shard, parse_shard
 
 WITHIN = 0.2
 

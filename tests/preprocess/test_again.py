@@ -9,7 +9,7 @@ import pytest
 from nbpipe.audit import Stamp, digests, trusted
 from nbpipe.config import Preprocess
 from nbpipe.errors import RequestError, WorkError
-from nbpipe.preprocess import again, parts, stage
+from nbpipe.preprocess import again, engines, parts
 from nbpipe.preprocess.stage import finish, open_shard, parse_shard
 from nbpipe.records import PART, read_table
 
@@ -112,8 +112,8 @@ def test_cut_short_before_that_nothing_has_changed_and_it_resumes(
     def stop(self: object) -> None:
         raise KeyboardInterrupt
 
-    original = stage.parse_all
-    monkeypatch.setattr(stage, "parse_all", parse_all)
+    original = engines.parse_all
+    monkeypatch.setattr(engines, "parse_all", parse_all)
     with monkeypatch.context() as patch:
         patch.setattr(again.Again, "_merge_ledger", stop)
         with pytest.raises(KeyboardInterrupt):

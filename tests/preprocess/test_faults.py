@@ -26,13 +26,13 @@ from functools import partial
 from nbpipe.audit import Stamp
 from nbpipe.config import Preprocess
 from nbpipe.errors import NbpipeError
-from nbpipe.preprocess import attempt, stage
+from nbpipe.preprocess import attempt, engines, stage
 
 sys.path.insert(0, sys.argv[3])
 from misbehaving import slowly
 
 attempt.KEEP_EVERY = 0.2
-stage.parse_all = partial(stage.parse_all, parser=slowly)
+engines.parse_all = partial(engines.parse_all, parser=slowly)
 config = Preprocess(documents=sys.argv[1], run=sys.argv[2], workers=2)
 try:
     print(stage.finish(stage.parse_shard(stage.open_shard(config)), Stamp.now(config)).digest)

@@ -13,8 +13,9 @@ from nbpipe.audit import Stamp, read_receipt
 from nbpipe.config import Preprocess
 from nbpipe.cost import Terms
 from nbpipe.errors import RequestError
+from nbpipe.preprocess.engines import cores
 from nbpipe.preprocess.forecast import given, keep
-from nbpipe.preprocess.stage import Parsing, cores, estimate, finish, open_shard, parse_shard
+from nbpipe.preprocess.stage import Parsing, estimate, finish, open_shard, parse_shard
 from nbpipe.records import PART, read_table
 from nbpipe.run import Run
 
