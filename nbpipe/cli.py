@@ -213,6 +213,23 @@ def retry(run: Path, statuses: str, timeout: str | None, memory: str | None, par
 @main.command()
 @click.argument("run", type=PLACE)
 @click.option("--documents", type=PLACE, help="Where the documents lie.  [default: where they lay when RUN was made]")
+def grow(run: Path, documents: Path | None) -> None:
+    """Take documents into RUN that were added to its folder, and drop those that are gone.
+
+    The plan is extended; then `nbpipe run`, or a machine for each shard as before, parses what is new and takes over
+    the rest: a document with the same id and the same bytes is never parsed twice.
+    """
+    from nbpipe.pipeline import grow_run
+
+    growth = grow_run(Run(run), documents)
+    click.echo(growth)
+    if any(growth.changes.values()):
+        click.echo("to parse what is new, and to train on all: the commands that made the run", err=True)
+
+
+@main.command()
+@click.argument("run", type=PLACE)
+@click.option("--documents", type=PLACE, help="Where the documents lie.  [default: where they lay when RUN was made]")
 def verify(run: Path, documents: Path | None) -> None:
     """Prove RUN again, from the bytes of its documents to its executed notebooks; one line per finding.
 

@@ -21,6 +21,7 @@ from nbpipe.config import STATUSES, Config, Explain, Preprocess, Train, base, re
 from nbpipe.errors import RequestError, WorkError, nearest
 from nbpipe.execute import Execution, Job
 from nbpipe.preprocess.engines import cores
+from nbpipe.preprocess.grow import Growth, grow
 from nbpipe.preprocess.plan import Plan
 from nbpipe.preprocess.stage import open_shard
 from nbpipe.progress import say
@@ -42,6 +43,7 @@ def run_all(given: dict[str, Any]) -> Run:
     import polars as pl
 
     from nbpipe.train.labels import csv_labels, encoder_digest, labels_digest
+    from nbpipe.train.shards import removed_paths
 
     stages = share_out(given)
     stages["preprocess"] = _as_planned(stages["preprocess"])
@@ -52,7 +54,7 @@ def run_all(given: dict[str, Any]) -> Run:
     sweep(run.audit)
     labels = stages["train"].get("labels")
     if labels:
-        csv_labels(labels, pl.Series("path", list(shard.plan.sizes)))
+        csv_labels(labels, pl.Series("path", list(shard.plan.sizes)), removed_paths(run))
     _preprocess(run, shard.plan, stages["preprocess"], shard.parts.identity)
     names = [run.shard(index, config.num_shards) for index in range(config.num_shards)]
     inputs = {folder.name: read_receipt(folder).digest for folder in names}
@@ -160,12 +162,17 @@ def retry_run(run: Run, statuses: str, given: dict[str, Any]) -> list[str]:
     return [f"{name}: {how}" for name, how in resubmissions(missing, len(status.shards))] if missing else []
 
 
-def _remembered(run: Run) -> Path:
+def grow_run(run: Run, documents: Path | None) -> Growth:
+    """Extend a run's plan to what its documents' folder holds now; raise RequestError where that is nowhere known."""
+    return grow(run, documents or _remembered(run, "--documents FOLDER"))
+
+
+def _remembered(run: Run, remedy: str = "-p documents FOLDER") -> Path:
     place = run.documents()
     if place and place.is_dir():
         return place
     where = f"not where they were ({relative(place)})" if place else "nowhere known"
-    raise RequestError(f"documents: {where} on this machine; say -p documents FOLDER")
+    raise RequestError(f"documents: {where} on this machine; say {remedy}")
 
 
 def _remarks(status: Status, unfound: str) -> Iterator[str]:

@@ -36,6 +36,11 @@ class Run:
         return self.folder / "forecast.json"
 
     @property
+    def earlier(self) -> Path:
+        """The shards of plans before this one, while documents of theirs are taken over."""
+        return self.folder / "earlier"
+
+    @property
     def model(self) -> Path:
         """The trained model's folder."""
         return self.folder / "model"

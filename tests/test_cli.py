@@ -204,6 +204,19 @@ def test_retry_refuses_a_damaged_shard(finished: Path, run_copy: Path, command: 
     assert (done.exit_code, "is missing" in done.stderr) == (1, True)
 
 
+def test_grow_takes_in_what_was_added(finished: Path, run_copy: Path, command: Command, tmp_path: Path) -> None:
+    shutil.copytree(finished / "documents", tmp_path / "more")
+    (tmp_path / "more" / "cooking" / "new.txt").write_text("soup")
+    (tmp_path / "more" / "cooking" / "broken.pdf").unlink()
+    done = command("grow", run_copy, "--documents", tmp_path / "more")
+    assert done.exit_code == 0, done.stderr
+    assert "The plan has 61 documents now: 1 added, 1 removed." in done.stdout
+    assert "Shards: 2 waiting." in command("status", run_copy).stdout
+    assert command("grow", run_copy, "--documents", tmp_path / "more").stdout.startswith(
+        "The folder holds the documents"
+    )
+
+
 def ledger(shard: Path) -> str:
     return " ".join(read_table(shard / "ledger.parquet", LEDGER)["path"].to_pylist())
 

@@ -6,7 +6,7 @@ document that was finished; SIGKILL costs at most what came since unfinished par
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 import pyarrow as pa
@@ -22,15 +22,21 @@ KEEP_EVERY = 5.0  # seconds between two times that unfinished parts are kept
 _KEEP_SHARE = 0.05  # of all time is spent on that, at most
 
 
-def fill(parts: Parts, parse: Callable[[list[Document]], Iterator[Outcome]], work: Work) -> None:
+Source = Callable[[list[Document]], Iterator[Outcome]]
+
+
+def fill(parts: Parts, parse: Source, work: Work, known: Source | None = None) -> None:
     """Make what `parts` still lack, and their ledger.
 
-    parse: gives the outcome of each document, in any order. Raises StoppedError on SIGTERM, WorkError where another
-    process has taken over; then, and on any other error, what was finished is kept first.
+    known: gives the outcomes of those documents that need no parsing. parse: gives the outcome of each document, in any
+    order. Raises StoppedError on SIGTERM, WorkError where another process has taken over; then, and on any other error,
+    what was finished is kept first.
     """
     lacking = parts.lacking()
     gathering, done = Gathering(lacking), parts.done(lacking)
-    done += _take_up(parts, gathering)
+    done += _take_up(parts, gathering, parts.kept())
+    if known:
+        done += _take_up(parts, gathering, known(gathering.expected))
     work.begin(len(parts.documents), done)
     keeper, expected = _Keeper(parts, gathering), gathering.expected
     try:
@@ -50,13 +56,15 @@ def fill(parts: Parts, parse: Callable[[list[Document]], Iterator[Outcome]], wor
     parts.close()
 
 
-def _take_up(parts: Parts, gathering: Gathering) -> Counter[str]:
-    """Take the documents that an earlier attempt finished in parts it did not; return how many have which status."""
-    expected = {document.id for document in gathering.expected}
-    kept = [outcome for outcome in parts.kept() if outcome.id in expected]
-    for whole in filter(None, map(gathering.take, kept)):
-        parts.write(*whole)
-    return Counter(outcome.parsed.status for outcome in kept)
+def _take_up(parts: Parts, gathering: Gathering, found: Iterable[Outcome]) -> Counter[str]:
+    """Take the documents that were finished before, in parts that were not; return how many have which status."""
+    expected, taken = {document.id for document in gathering.expected}, Counter[str]()
+    for outcome in found:
+        if outcome.id in expected:
+            taken[outcome.parsed.status] += 1
+            if whole := gathering.take(outcome):
+                parts.write(*whole)
+    return taken
 
 
 class _Keeper:

@@ -8,6 +8,7 @@ after any number of kills.
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,18 +86,12 @@ class Parts:
         part, fragment = self.path(index), self.fragment(index)
         if not part.exists() or not fragment.exists():
             return False
-        if self._proof(fragment) != self.identity | self.reading | {"part": digest(part)}:
+        if _proof(fragment) != self.identity | self.reading | {"part": digest(part)}:
             return False
         try:
             return read_table(fragment, LEDGER).num_rows == len(self.groups[index])
         except WorkError:  # fragments are not flushed to the disk, and may be damaged where their proof is not
             return False
-
-    def _proof(self, path: Path) -> dict[str, Any] | None:
-        try:
-            return json.loads((pq.read_schema(path).metadata or {})[_PROOF])
-        except (OSError, KeyError, ValueError):  # pyarrow's own errors are of these kinds
-            return None
 
     def _vouch(self, table: pa.Table, **more: str) -> pa.Table:
         proof = json.dumps(self.identity | self.reading | more)
@@ -121,7 +116,7 @@ class Parts:
     def kept(self) -> list[Outcome]:
         """Return the documents of unfinished parts that an earlier attempt kept."""
         path = self.folder / _UNFINISHED
-        if self._proof(path) != self.identity | self.reading:
+        if _proof(path) != self.identity | self.reading:
             return []
         with suppress(WorkError):
             return outcomes_of(read_table(path, OUTCOME))
@@ -140,6 +135,25 @@ class Parts:
         """Remove the fragments, once the receipt vouches for everything."""
         for fragment in self.folder.glob(".ledger-*.parquet"):
             fragment.unlink(missing_ok=True)
+
+
+def _proof(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((pq.read_schema(path).metadata or {})[_PROOF])
+    except (OSError, KeyError, ValueError):  # pyarrow's own errors are of these kinds
+        return None
+
+
+def vouched(folder: Path, parser: str) -> Iterator[tuple[Path, Path]]:
+    """Yield each whole part of a shard that was never finished, with the fragment that vouches for it.
+
+    parser: the version of the parsers that must have made it.
+    """
+    for fragment in sorted(folder.glob(".ledger-*.parquet")):
+        part = folder / fragment.name.replace(".ledger-", "part-")
+        proof = _proof(fragment) or {}
+        if proof.get("parser") == parser and part.exists() and proof.get("part") == digest(part):
+            yield part, fragment
 
 
 class Gathering:

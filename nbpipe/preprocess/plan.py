@@ -1,4 +1,4 @@
-"""The frozen list of documents, and how it is dealt to shards.
+"""The frozen list of documents, how it is dealt to shards, and what it grew from.
 
 Unusual: nobody coordinates. Every machine lists the same folder, makes the same bytes, and deals the same shards; the
 first one's plan.json stands, and a machine whose folder differs from it stops.
@@ -8,11 +8,11 @@ import hashlib
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Self
+from typing import Any, Self
 
 from nbpipe.audit import as_json
 from nbpipe.errors import RequestError, WorkError
@@ -20,15 +20,21 @@ from nbpipe.preprocess.files import Document
 from nbpipe.run import Run, write_once
 from nbpipe.shown import Sentence, Shown, Table
 
+CHANGES = ("added", "removed", "changed")
 _COST_OF_OPENING = 4096  # in bytes: keeps thousands of tiny files from counting as nothing
 
 
 @dataclass(frozen=True, repr=False)
 class Plan(Shown):
-    """Every document's id and size, and the number of shards they are dealt to."""
+    """Every document's id and size, and the number of shards they are dealt to.
+
+    history: the plans that it grew from, the first one first, each as its fingerprint and the ids that the next one
+    added, removed and changed. It is no part of the fingerprint.
+    """
 
     sizes: dict[str, int]
     num_shards: int
+    history: tuple[dict[str, Any], ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -52,6 +58,8 @@ class Plan(Shown):
             json.dumps({"path": name, "bytes": size}, ensure_ascii=False) for name, size in self.sizes.items()
         )
         head = f'"fingerprint": "{self.fingerprint}",\n"num_shards": {self.num_shards},\n'
+        if self.history:
+            head += f'"history": {json.dumps(self.history, ensure_ascii=False)},\n'
         return f'{{\n{head}"documents": [\n{lines}\n]\n}}\n'.encode()
 
     @classmethod
@@ -59,7 +67,8 @@ class Plan(Shown):
         """Return the plan of a plan.json; raise WorkError where it is damaged."""
         try:
             content = json.loads(data)
-            plan = cls({row["path"]: row["bytes"] for row in content["documents"]}, content["num_shards"])
+            sizes = {row["path"]: row["bytes"] for row in content["documents"]}
+            plan = cls(sizes, content["num_shards"], tuple(content.get("history", ())))
             if plan.fingerprint == content["fingerprint"] and plan.num_shards in range(1, 100_000):
                 return plan
         except (ValueError, KeyError, TypeError):
@@ -76,7 +85,14 @@ class Plan(Shown):
             ("shards", self.num_shards),
             ("largest shard over mean", self.balance),
         ]
+        rows += [(f"grew from {before['fingerprint'][:12]}", summary(before)) for before in self.history]
         return [Table(["plan", ""], rows)]
+
+
+def summary(changes: Mapping[str, Sequence[str]]) -> str:
+    """Return how many documents were added, removed and changed, in words."""
+    said = [f"{len(changes[word]):,} {word}" for word in CHANGES if changes[word]]
+    return ", ".join(said) or "the same documents"
 
 
 def deal(sizes: dict[str, int], num_shards: int) -> list[list[str]]:
@@ -109,19 +125,20 @@ def agree(documents: Iterable[Document], run: Run, num_shards: int) -> Plan:
             f"num_shards = {num_shards}: this run was planned with num_shards = {frozen.num_shards}; "
             "use that, or start a new run folder"
         )
-    differ = _differences(frozen.sizes, plan.sizes)
-    if differ:
-        raise RequestError(f"documents: the folder differs from plan.json: {differ}; restore it, or start a new run")
+    found = differences(frozen.sizes, plan.sizes)
+    if any(found.values()):
+        differ = ", ".join(f"{len(ids)} {word} ({_some(ids)})" for word, ids in found.items() if ids)
+        raise RequestError(
+            f"documents: the folder differs from plan.json: {differ}; `nbpipe grow` takes that in; or restore it"
+        )
     return frozen
 
 
-def _differences(frozen: dict[str, int], present: dict[str, int]) -> str:
-    groups = {
-        "added": sorted(present.keys() - frozen.keys()),
-        "removed": sorted(frozen.keys() - present.keys()),
-        "changed": sorted(name for name in frozen.keys() & present.keys() if frozen[name] != present[name]),
-    }
-    return ", ".join(f"{len(ids)} {word} ({_some(ids)})" for word, ids in groups.items() if ids)
+def differences(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, list[str]]:
+    """Return the ids that were added, removed and changed in size between two lists of documents."""
+    changed = (name for name in before.keys() & now.keys() if before[name] != now[name])
+    found = (now.keys() - before.keys(), before.keys() - now.keys(), changed)
+    return dict(zip(CHANGES, map(sorted, found), strict=True))
 
 
 def _some(ids: list[str]) -> str:

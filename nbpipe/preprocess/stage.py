@@ -23,6 +23,7 @@ from nbpipe.preprocess.attempt import fill
 from nbpipe.preprocess.engines import Engine, cores, start
 from nbpipe.preprocess.files import Document, list_documents
 from nbpipe.preprocess.forecast import Forecast, Trial, foresee, kept
+from nbpipe.preprocess.grow import drop_earlier, taken_over
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsers import parser_version
 from nbpipe.preprocess.parts import Parts
@@ -78,6 +79,10 @@ class Shard(Shown):
         """Yield the outcome of each of some documents, parsed by this shard's engine."""
         return self.engine.parse(documents, self.options)
 
+    def known(self, documents: list[Document]) -> Iterator[Outcome]:
+        """Yield the outcomes of those documents that the plan before this one had, and whose bytes are the same."""
+        return taken_over(Run(self.config.run), documents, parser_version())
+
     def shown(self) -> list[Table | Sentence]:
         """The plan, and this shard of it."""
         rows = [
@@ -124,11 +129,12 @@ def estimate(shard: Shard) -> Forecast:
 
 @dataclass(frozen=True, repr=False)
 class Parsing(Shown):
-    """What became of a shard's documents: the ledger, and how long it took this time."""
+    """What became of a shard's documents: the ledger, how long it took this time, and how many were done before."""
 
     shard: Shard
     ledger: pa.Table
     seconds: float
+    before: int = 0
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -179,6 +185,8 @@ class Parsing(Shown):
         return [Table(["status", "documents", "share"], rows, f"Measured: {self.seconds:,.1f} s"), *self._notes()]
 
     def _notes(self) -> Iterator[Sentence]:
+        if self.before:
+            yield Sentence(f"Not parsed this time, because they were before: {self.before:,} documents.")
         again = self.ledger.filter(pc.greater(pc.list_value_length(self.ledger["earlier"]), 0))
         if again.num_rows:
             text = Counter(again["status"].to_pylist())["ok"]
@@ -203,11 +211,12 @@ def parse_shard(shard: Shard) -> Parsing:
         if not parts.finished():
             if again and find_receipt(parts.folder):
                 raise WorkError(f"{parts.folder.name}: damaged or out of date; run it again without retry first")
-            fill(parts, shard.parse, work)
+            fill(parts, shard.parse, work, shard.known)
         if again and again.before:
             again.run(shard.parse, work)
+        before = work.progress.earlier
     ledger = again.merged / parts.ledger.name if again and again.before else parts.ledger
-    return Parsing(shard, read_table(ledger, LEDGER), time.monotonic() - began)
+    return Parsing(shard, read_table(ledger, LEDGER), time.monotonic() - began, before)
 
 
 def finish(parsing: Parsing, stamp: Stamp, forecast: Forecast | None = None) -> Receipt:
@@ -229,4 +238,5 @@ def finish(parsing: Parsing, stamp: Stamp, forecast: Forecast | None = None) -> 
             write_receipt(parts.folder, "preprocess", stamp, **facts)
         parts.drop_fragments()
     release(parts.folder)
+    drop_earlier(Run(parsing.shard.config.run), parsing.shard.plan.num_shards)
     return read_receipt(parts.folder)

@@ -20,7 +20,7 @@ from nbpipe.errors import WorkError
 from nbpipe.run import Run
 from nbpipe.shown import Shown, Table
 from nbpipe.train.labels import read_labels
-from nbpipe.train.shards import check_shards, planned_paths, stream_texts
+from nbpipe.train.shards import check_shards, planned_paths, removed_paths, stream_texts
 from nbpipe.train.text import Counts, count_parts
 from nbpipe.train.twins import Sketches
 
@@ -114,7 +114,7 @@ def read_documents(config: Train) -> Documents:
     """
     run = Run(config.run)
     receipts, listed, sketches = check_shards(run), list[pl.DataFrame](), Sketches()
-    labels = read_labels(config.labels, planned_paths(run)).table  # judged before the texts are read
+    labels = read_labels(config.labels, planned_paths(run), removed_paths(run)).table  # judged before the texts
 
     def usable() -> Iterator[pl.Series]:
         for piece in stream_texts(receipts):

@@ -5,6 +5,7 @@ leave that document silently without its label; so is a column that is nearly ca
 """
 
 import io
+from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import sha256
@@ -38,13 +39,13 @@ class Labels:
         return bool((self.table["labels"].list.len() > 1).any())
 
 
-def read_labels(file: Path | None, paths: pl.Series) -> Labels:
+def read_labels(file: Path | None, paths: pl.Series, gone: Collection[str] = ()) -> Labels:
     """Return what a CSV file says of these paths, or, without a file, their first folders as labels.
 
-    Raises RequestError as `csv_labels` does.
+    gone: paths that were documents once, which the file may name too. Raises RequestError as `csv_labels` does.
     """
     if file:
-        return Labels(csv_labels(file, paths))
+        return Labels(csv_labels(file, paths, gone))
     label = folder_labels(paths)
     labels = pl.when(label.is_not_null()).then(pl.concat_list(label))
     return Labels(pl.select(path=paths, labels=labels, group=pl.lit(None, pl.String)))
@@ -56,15 +57,15 @@ def folder_labels(paths: pl.Series) -> pl.Series:
     return pl.select(pl.when(steps.list.len() > 1).then(steps.list.first())).to_series().alias("label")
 
 
-def csv_labels(file: Path, paths: pl.Series) -> pl.DataFrame:
+def csv_labels(file: Path, paths: pl.Series, gone: Collection[str] = ()) -> pl.DataFrame:
     """Return the labels and the group that a CSV file gives each path: columns path, labels, group as of `Labels`.
 
-    A label `a|b` means both. Raises RequestError for a file that is no such CSV, and for paths that are unknown or
-    stand there twice, differently.
+    gone: paths that were documents once and may stand there too. A label `a|b` means both. Raises RequestError for a
+    file that is no such CSV, and for paths that are unknown or stand there twice, differently.
     """
     given = _read(file).unique(maintain_order=True)
     _refuse_twice(file, given)
-    _refuse_unknown(file, given, paths)
+    _refuse_unknown(file, given, [*paths, *gone])
     return pl.DataFrame({"path": paths}).join(given, on="path", how="left", maintain_order="left")
 
 
@@ -129,8 +130,8 @@ def _refuse_twice(file: Path, given: pl.DataFrame) -> None:
     )
 
 
-def _refuse_unknown(file: Path, given: pl.DataFrame, paths: pl.Series) -> None:
-    known = pl.DataFrame({"path": paths})
+def _refuse_unknown(file: Path, given: pl.DataFrame, paths: list[str]) -> None:
+    known = pl.DataFrame({"path": paths}, schema={"path": pl.String})
     unknown = given.join(known, on="path", how="anti")["path"].unique(maintain_order=True)
     if len(unknown):
         first = ", ".join(repr(path) + nearest(path, paths) for path in unknown[:3])

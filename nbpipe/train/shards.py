@@ -67,6 +67,11 @@ def planned_paths(run: Run) -> pl.Series:
     return pl.Series("path", [document["path"] for document in _plan(run)["documents"]], dtype=pl.String)
 
 
+def removed_paths(run: Run) -> list[str]:
+    """Return the paths that plans before this one named, and this one may not."""
+    return [path for before in _plan(run).get("history", ()) for path in before["removed"]]
+
+
 def _strangers(run: Run, num_shards: int) -> list[str]:
     """Name the shard folders of another number of shards."""
     found = sorted(path.name for path in (run.folder / "shards").glob("*") if path.is_dir())

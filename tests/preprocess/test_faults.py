@@ -201,5 +201,6 @@ def test_a_quota_reached_in_the_middle_costs_no_finished_part(
             run_all(documents, tmp_path / "run")
     failed = read_status(Run(tmp_path / "run")).shards[0]
     assert (failed.state, len(parts(tmp_path / "run"))) == ("failed", 2)
-    assert parse_again(documents, tmp_path / "run") < 250 - 200 + 1
+    finished = sum(50 if index == 2 else 100 for index in written)  # the last part may be among the first to be whole
+    assert parse_again(documents, tmp_path / "run") <= 250 - finished
     assert parts(tmp_path / "run") == whole

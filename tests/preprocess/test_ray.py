@@ -100,8 +100,8 @@ def test_the_same_bytes_as_on_one_machine_also_after_a_kill(documents: Path, tmp
     limits = {"documents": "documents", "memory": "100MB"}
     finished(drive(tmp_path, run="local", **limits))
     driver = drive(tmp_path, run="ray", engine="ray", ray_address="local", **limits)
-    kept = Run(tmp_path / "ray").shard(0, 1) / "part-00000.parquet"
-    while not kept.exists() and driver.poll() is None:
+    kept, proof = (Run(tmp_path / "ray").shard(0, 1) / name for name in ("part-00000.parquet", ".ledger-00000.parquet"))
+    while not proof.exists() and driver.poll() is None:
         time.sleep(0.05)
     driver.kill()
     driver.communicate()

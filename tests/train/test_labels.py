@@ -75,6 +75,12 @@ def test_unknown_paths_are_named_and_counted(tmp_path: Path):
         read(tmp_path, "path,label\ntree.pdf,x\na/one.pdf,y\n")
 
 
+def test_a_document_that_is_gone_may_still_have_its_label(tmp_path: Path):
+    (tmp_path / "labels.csv").write_text("path,label\nthree.pdf,x\ngone.pdf,y\n")
+    found = read_labels(tmp_path / "labels.csv", pl.Series(["three.pdf"]), gone=["gone.pdf"]).table
+    assert found["path"].to_list() == ["three.pdf"]
+
+
 def test_two_rows_with_different_labels_are_refused_with_the_way_to_write_both(tmp_path: Path):
     with pytest.raises(RequestError, match=r"'three.pdf' with the labels 'x' and 'y'.*written a\|b"):
         read(tmp_path, "path,label\nthree.pdf,x\nthree.pdf,y\n")

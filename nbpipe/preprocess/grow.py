@@ -1,0 +1,143 @@
+"""Takes documents into a run that were added since, and drops those that are gone; what was parsed is taken over.
+
+Unusual: the new plan deals all documents anew, as a run of them all would, so that the parts are the same bytes as such
+a run's. The shards before are moved aside, and each new shard takes from them what it finds there under the same id and
+the same digest, whichever engine parses the rest. When the last new shard is done, the old ones go.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from nbpipe.audit import find_receipt
+from nbpipe.claim import read_claim
+from nbpipe.errors import RequestError, WorkError
+from nbpipe.preprocess.files import Document, list_documents
+from nbpipe.preprocess.outcomes import outcomes_of
+from nbpipe.preprocess.parts import vouched
+from nbpipe.preprocess.plan import Plan, differences, summary
+from nbpipe.preprocess.worker import Outcome
+from nbpipe.records import LEDGER, OUTCOME, PART, read_table
+from nbpipe.run import Run, flush, write, writing
+from nbpipe.shown import Sentence, Shown, Table
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, repr=False)
+class Growth(Shown):
+    """How a run's plan has grown: the new plan, and the ids that were added, removed and changed."""
+
+    plan: Plan
+    changes: Mapping[str, list[str]]
+
+    def shown(self) -> list[Table | Sentence]:
+        """What has changed, and the first ids of each kind."""
+        if not any(self.changes.values()):
+            return [Sentence("The folder holds the documents of the plan; there is nothing to take in.")]
+        rows = [(word, len(ids), ", ".join(ids[:_SHOWN])) for word, ids in self.changes.items() if ids]
+        return [
+            Table(["documents", "number", "such as"], rows),
+            Sentence(f"The plan has {len(self.plan.sizes):,} documents now: {summary(self.changes)}."),
+        ]
+
+
+def grow(run: Run, folder: Path) -> Growth:
+    """Extend a run's plan to the documents that its folder holds now, and return what has changed.
+
+    Cut short, it is made good by the next call. Raises RequestError where there is no plan, no document, or a shard is
+    being worked on.
+    """
+    if not run.plan.exists():
+        raise RequestError(f"run = {run.folder.name!r}: no run folder (it holds no plan.json)")
+    plan = Plan.decode(run.plan.read_bytes())
+    sizes = {document.id: document.bytes for document in list_documents(folder)}
+    if not sizes:
+        raise RequestError("documents: the folder holds no documents (names that start with a dot are skipped)")
+    changes = differences(plan.sizes, sizes)
+    if any(changes.values()):
+        _refuse_busy(run, plan)
+        before = {"fingerprint": plan.fingerprint, **changes}
+        plan = Plan(sizes, plan.num_shards, (*plan.history, before))
+        with writing(run.folder):
+            _set_aside(run, before["fingerprint"])
+            write(run.plan, plan.encode())
+            run.remember_documents(folder)
+    return Growth(plan, changes)
+
+
+def _refuse_busy(run: Run, plan: Plan) -> None:
+    for shard in range(plan.num_shards):
+        claim = read_claim(run.shard(shard, plan.num_shards))
+        if claim and claim.running and not claim.stalled:
+            raise RequestError(f"{run.shard(shard, plan.num_shards).name}: is being worked on; stop it, or wait for it")
+
+
+def _set_aside(run: Run, fingerprint: str) -> None:
+    """Move the shards of a plan to where later ones find what they can take over."""
+    place, shards = run.earlier / fingerprint[:16], run.folder / "shards"
+    if shards.exists() and not place.exists():
+        run.earlier.mkdir(exist_ok=True)
+        shards.rename(place)
+        flush(run.folder)
+
+
+def taken_over(run: Run, documents: list[Document], parser: str) -> Iterator[Outcome]:
+    """Yield the outcomes that earlier shards hold of documents whose bytes are the same, and that this parser gave.
+
+    parser: its version, as in receipts.
+    """
+    wanted = {document.id: document for document in documents}
+    for folder in sorted(run.earlier.glob("*/*"), reverse=True) if wanted else []:
+        for part, ledger in _pieces(folder, parser):
+            for outcome in _outcomes(part, ledger, wanted):
+                document = wanted[outcome.id]
+                if outcome.sha256 and outcome.bytes == document.bytes and _digest(document.path) == outcome.sha256:
+                    del wanted[outcome.id]
+                    yield outcome
+
+
+def _pieces(folder: Path, parser: str) -> Iterator[tuple[Path, Path]]:
+    """Yield the parts of an earlier shard, each with the ledger or the piece of it that knows its documents."""
+    with suppress(WorkError):
+        receipt = find_receipt(folder)
+        if receipt is None:
+            yield from vouched(folder, parser)
+        elif receipt.facts.get("parser") == parser:
+            named = receipt.facts["files"]
+            parts = [folder / name for name in sorted(named) if name.startswith("part-")]
+            yield from ((part, folder / "ledger.parquet") for part in parts if _digest(part) == named[part.name])
+
+
+def _outcomes(part: Path, ledger: Path, wanted: Mapping[str, Any]) -> list[Outcome]:
+    """Return the outcomes of wanted documents, from a part and a ledger."""
+    try:
+        ids = pq.read_table(part, columns=["path"])["path"]
+        if not pc.any(chosen := pc.is_in(ids, pa.array(list(wanted), pa.string()))).as_py():
+            return []
+        rows = read_table(part, PART).filter(chosen)
+        said = {row["path"]: row for row in read_table(ledger, LEDGER).to_pylist()}
+    except (WorkError, OSError, pa.ArrowException):
+        return []
+    joined = [said[row["path"]] | row for row in rows.to_pylist() if row["path"] in said]
+    return outcomes_of(pa.Table.from_pylist(joined, schema=OUTCOME))
+
+
+def _digest(path: Path) -> str:
+    with suppress(OSError), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return ""
+
+
+def drop_earlier(run: Run, num_shards: int) -> None:
+    """Remove the shards that were set aside, once every new one is done."""
+    if run.earlier.exists() and all(find_receipt(run.shard(shard, num_shards)) for shard in range(num_shards)):
+        shutil.rmtree(run.earlier, ignore_errors=True)

@@ -1,0 +1,115 @@
+"""Parse folders of PDFs by three engines: nbpipe's processes, nbpipe on Ray, and a plain Ray Data script with pypdf.
+
+    python tests/bench/engines.py FOLDER [FOLDER ...] [--repeats 3]
+
+Each lap is a fresh Python on this machine. It starts its engine, runs a folder of one document, then the whole one.
+start: seconds until the engine and its workers are up, which is the start and that one document; nbpipe on Ray and the
+plain script start their workers anew for each folder, so what one document took the second time is taken off the whole
+folder's seconds too, of each engine alike. Medians over laps, which take turns; ratios are of medians.
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+
+def nbpipe(engine: str) -> Callable[[Path, Path], int]:
+    """Return what runs a folder as one shard, into a new run folder."""
+    from nbpipe.audit import Stamp
+    from nbpipe.config import Preprocess
+    from nbpipe.preprocess.stage import finish, open_shard, parse_shard
+
+    def run(folder: Path, out: Path) -> int:
+        config = Preprocess(documents=folder, run=out, engine=engine, ray_address="local" if engine == "ray" else "")
+        parsing = parse_shard(open_shard(config))
+        finish(parsing, Stamp.now(config))
+        return parsing.counts["ok"]
+
+    return run
+
+
+def plain() -> Callable[[Path, Path], int]:
+    """Return the plain script: what people write first."""
+    import io
+    import logging
+
+    import ray
+    from pypdf import PdfReader
+
+    logging.disable()
+    ray.init("local", log_to_driver=False, logging_level="ERROR")
+
+    def read(row: dict) -> dict:
+        pages = PdfReader(io.BytesIO(row["bytes"])).pages
+        return {"path": row["path"], "pages": [page.extract_text() for page in pages]}
+
+    def run(folder: Path, out: Path) -> int:
+        files = ray.data.read_binary_files(str(folder), include_paths=True, file_extensions=["pdf"])
+        files.map(read).write_parquet(str(out))
+        return ray.data.read_parquet(str(out)).count()
+
+    return run
+
+
+ENGINES = {"local": lambda: nbpipe("local"), "ray": lambda: nbpipe("ray"), "plain": plain}
+NAMES = {"local": "nbpipe, this machine", "ray": "nbpipe on Ray", "plain": "plain Ray Data with pypdf"}
+
+
+def lap(engine: str, folder: Path) -> None:
+    """Print the seconds of the start, of one document once more, of the whole folder, and how many became text."""
+    with tempfile.TemporaryDirectory() as place:
+        one = Path(place, "one")
+        one.mkdir()
+        shutil.copyfile(min(folder.rglob("*.pdf"), key=lambda path: path.stat().st_size), one / "one.pdf")
+        times = [time.perf_counter()]
+        run = ENGINES[engine]()
+        for source, name in ((one, "first"), (one, "second"), (folder, "whole")):
+            count = run(source, Path(place, name))
+            times.append(time.perf_counter())
+        first, second, whole = (later - earlier for earlier, later in pairwise(times))
+        print(first, second, whole, count)
+
+
+def measure(engine: str, folder: Path) -> list[float]:
+    """Run a lap in a fresh Python; return the seconds of the start and of the work, and the documents."""
+    done = subprocess.run([sys.executable, __file__, "--lap", engine, folder], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    first, second, whole, count = map(float, done.stdout.splitlines()[-1].split())
+    return [first, whole - second, count]
+
+
+def main() -> None:
+    """Print the table as Markdown."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--lap", choices=ENGINES, help=argparse.SUPPRESS)
+    given = options.parse_args()
+    if given.lap:
+        lap(given.lap, given.folders[0])
+        return
+    print("| folder | engine | start, s | work, s | documents a second | its seconds / this machine's |")
+    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    for folder in given.folders:
+        laps = [{engine: measure(engine, folder) for engine in ENGINES} for _ in range(given.repeats)]
+        found = {
+            e: [statistics.median(column) for column in zip(*(lap[e] for lap in laps), strict=True)] for e in ENGINES
+        }
+        for engine, (start, work, count) in found.items():
+            ratio = work / found["local"][1]
+            print(
+                f"| {folder.name} | {NAMES[engine]} | {start:.1f} | {work:.1f} | {count / work:.0f} | {ratio:.2f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
