@@ -47,8 +47,11 @@ def plain() -> Callable[[Path, Path], int]:
     ray.init("local", log_to_driver=False, logging_level="ERROR")
 
     def read(row: dict) -> dict:
-        pages = PdfReader(io.BytesIO(row["bytes"])).pages
-        return {"path": row["path"], "pages": [page.extract_text() for page in pages]}
+        try:
+            pages = [page.extract_text() for page in PdfReader(io.BytesIO(row["bytes"])).pages]
+        except Exception:  # one paper is too much for pypdf, and without this for the whole job
+            pages = [""]
+        return {"path": row["path"], "pages": pages}
 
     def run(folder: Path, out: Path) -> int:
         files = ray.data.read_binary_files(str(folder), include_paths=True, file_extensions=["pdf"])
