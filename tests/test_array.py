@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from nbpipe import pipeline
 from nbpipe.array import SCHEDULERS, resubmissions
@@ -229,11 +228,6 @@ def test_the_command_of_the_readme_runs_one_task(here: Path) -> None:
 def test_the_readme_has_a_recipe_for_each_scheduler() -> None:
     rows = re.findall(r"^\| ([^|]+) \| `([A-Z_]+)` \| `[a-z]+ ", README, re.MULTILINE)
     assert rows == [(scheduler.name, scheduler.index) for scheduler in SCHEDULERS]
-
-
-def test_the_manifest_of_the_readme_is_yaml() -> None:
-    (text,) = re.findall(r"`(spec: .*?)`", README)
-    assert yaml.safe_load(text)["spec"] == {"completionMode": "Indexed", "completions": 10, "parallelism": 10}
 
 
 def test_slurm_runs_some_shards_again_as_one_array() -> None:

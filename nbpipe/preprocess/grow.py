@@ -68,7 +68,7 @@ def grow(run: Run, folder: Path) -> Growth:
         before = {"fingerprint": plan.fingerprint, **changes}
         plan = Plan(sizes, plan.num_shards, (*plan.history, before))
         with writing(run.folder):
-            _set_aside(run, before["fingerprint"])
+            _set_aside(run)
             write(run.plan, plan.encode())
             run.remember_documents(folder)
     return Growth(plan, changes)
@@ -81,12 +81,12 @@ def _refuse_busy(run: Run, plan: Plan) -> None:
             raise RequestError(f"{run.shard(shard, plan.num_shards).name}: is being worked on; stop it, or wait for it")
 
 
-def _set_aside(run: Run, fingerprint: str) -> None:
-    """Move the shards of a plan to where later ones find what they can take over."""
-    place, shards = run.earlier / fingerprint[:16], run.folder / "shards"
-    if shards.exists() and not place.exists():
+def _set_aside(run: Run) -> None:
+    """Move the shards to where those of the new plan find what they can take over."""
+    shards = run.folder / "shards"
+    if shards.exists():
         run.earlier.mkdir(exist_ok=True)
-        shards.rename(place)
+        shards.rename(run.earlier / f"{len(list(run.earlier.iterdir())):05d}")
         flush(run.folder)
 
 
@@ -137,7 +137,14 @@ def _digest(path: Path) -> str:
     return ""
 
 
-def drop_earlier(run: Run, num_shards: int) -> None:
-    """Remove the shards that were set aside, once every new one is done."""
-    if run.earlier.exists() and all(find_receipt(run.shard(shard, num_shards)) for shard in range(num_shards)):
+def drop_earlier(run: Run, plan: Plan) -> None:
+    """Remove the shards that were set aside, once every shard of the plan is done."""
+    if run.earlier.exists() and all(_done(run.shard(shard, plan.num_shards), plan) for shard in range(plan.num_shards)):
         shutil.rmtree(run.earlier, ignore_errors=True)
+
+
+def _done(folder: Path, plan: Plan) -> bool:
+    with suppress(WorkError):
+        receipt = find_receipt(folder)
+        return receipt is not None and receipt.facts.get("plan") == plan.fingerprint
+    return False

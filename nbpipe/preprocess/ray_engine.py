@@ -172,7 +172,8 @@ def _plainly() -> Iterator[None]:
         cause: Any = getattr(error, "cause", None) or error
         while getattr(cause, "cause", None):
             cause = cause.cause
-        raise WorkError(f"engine = 'ray': {str(cause).strip().splitlines()[-1]}") from None
+        said = str(cause).strip().splitlines() or [type(cause).__name__]
+        raise WorkError(f"engine = 'ray': {said[-1]}") from None
 
 
 @contextmanager

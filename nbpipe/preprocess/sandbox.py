@@ -113,9 +113,10 @@ class _Worker:
     def _start(self) -> None:
         context = _context()
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, self._options, self._parser), daemon=True)
+        process = context.Process(target=serve, args=(theirs, self._options, self._parser), daemon=True)
         with _without_main():
-            self._process.start()
+            process.start()
+        self._process = process  # only now: SIGTERM may end this at any moment, and then what has started is killed
         theirs.close()
         self._ends.register(self._pipe, EVENT_READ, self)
         self._ends.register(self._process.sentinel, EVENT_READ, self)
@@ -168,8 +169,9 @@ class _Worker:
         """End the process and whatever it started, at once."""
         if not self._process:
             return
-        self._ends.unregister(self._pipe)
-        self._ends.unregister(self._process.sentinel)
+        for end in (self._pipe, self._process.sentinel):
+            with suppress(KeyError):  # stopped before it was registered
+                self._ends.unregister(end)
         self._process.kill()
         with suppress(OSError, AttributeError):  # all gone already, or a platform without process groups
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -238,5 +238,5 @@ def finish(parsing: Parsing, stamp: Stamp, forecast: Forecast | None = None) -> 
             write_receipt(parts.folder, "preprocess", stamp, **facts)
         parts.drop_fragments()
     release(parts.folder)
-    drop_earlier(Run(parsing.shard.config.run), parsing.shard.plan.num_shards)
+    drop_earlier(Run(parsing.shard.config.run), parsing.shard.plan)
     return read_receipt(parts.folder)

@@ -160,6 +160,30 @@ def test_cut_short_it_is_made_good(
     assert sorted(parsed) == CHANGED
 
 
+def test_there_and_back_again_takes_over_from_both(folder: Path, parsed: list[str]) -> None:
+    late = folder / "documents" / "one" / "late.txt"
+    late.write_text("late")
+    grow(Run(folder / "run"), folder / "documents")
+    preprocess(folder, "run", range(2))
+    late.unlink()
+    grow(Run(folder / "run"), folder / "documents")
+    preprocess(folder, "run", range(1))
+    (folder / "documents" / "one" / "later.txt").write_text("later")
+    grow(Run(folder / "run"), folder / "documents")
+    preprocess(folder, "run")
+    assert set(parsed) <= {"one/late.txt", "one/later.txt"}
+    assert not (folder / "run" / "earlier").exists()
+
+
+def test_a_damaged_receipt_beside_it_keeps_the_earlier_shards_and_stops_no_other(folder: Path) -> None:
+    change(folder)
+    grow(Run(folder / "run"), folder / "documents")
+    preprocess(folder, "run", range(1))
+    (Run(folder / "run").shard(0, SHARDS) / "receipt.json").write_text("damaged")
+    preprocess(folder, "run", range(1, SHARDS))
+    assert (folder / "run" / "earlier").exists()
+
+
 def test_a_folder_that_has_not_changed_changes_nothing(folder: Path) -> None:
     before = parts(folder / "run")
     growth = grow(Run(folder / "run"), folder / "documents")

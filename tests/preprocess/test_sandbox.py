@@ -1,6 +1,7 @@
 """Whatever a parser does costs its own row."""
 
 import hashlib
+import multiprocessing
 import os
 import socket
 import time
@@ -12,7 +13,7 @@ from types import ModuleType
 import psutil
 import pytest
 
-from nbpipe.errors import WorkError
+from nbpipe.errors import StoppedError, WorkError
 from nbpipe.preprocess import sandbox
 from nbpipe.preprocess.files import Document, list_documents
 from nbpipe.preprocess.options import MOST_TEXT, Options
@@ -66,6 +67,19 @@ def test_misbehaving_one_after_the_other_costs_each_its_own_row(made: Made, misb
     found = outcomes(documents, misbehaving)
     good = {name for name, outcome in found.items() if outcome.parsed.status == "ok"}
     assert good == {name for name in found if name.startswith(("a-", "thread-"))}
+
+
+def test_stopped_while_a_process_starts_it_says_so_and_leaves_none(
+    made: Made, misbehaving: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ends(sandbox.DefaultSelector):
+        def register(self, *_: object) -> None:
+            raise StoppedError("stopped")
+
+    monkeypatch.setattr(sandbox, "DefaultSelector", Ends)
+    with pytest.raises(StoppedError):
+        outcomes(made("sleep-1.txt"), misbehaving)
+    assert not [child for child in multiprocessing.active_children() if child.is_alive()]
 
 
 def test_a_dead_parser_still_leaves_the_digest(made: Made, misbehaving: ModuleType) -> None:
