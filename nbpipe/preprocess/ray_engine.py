@@ -173,7 +173,7 @@ def _plainly() -> Iterator[None]:
         while getattr(cause, "cause", None):
             cause = cause.cause
         said = str(cause).strip().splitlines() or [type(cause).__name__]
-        raise WorkError(f"engine = 'ray': {said[-1]}") from None
+        raise WorkError(f"engine = 'ray': {said[-1].removeprefix('nbpipe.errors.WorkError: ')}") from None
 
 
 @contextmanager
