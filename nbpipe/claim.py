@@ -1,15 +1,16 @@
 """Who is at work on a shard, and how far: one small file that its owner rewrites every few seconds.
 
-Unusual: no machine is asked, and who takes a shard over goes by no clock but the file system's. Claims are numbered;
-taking over means making the next number, which the file system lets only one process do, and whoever finds that its own
-claim no longer stands stops before it writes. A claim is free when its work is over, when its process is dead and this
-is the machine to see that, or when it has not been rewritten for a minute.
+Unusual: no machine is asked, and who takes a shard over goes by no clock but the storage's. Claims are numbered; taking
+over means making the next number, which the file system, or the object storage, lets only one process do, and whoever
+finds that its own claim no longer stands stops before it writes. A claim is free when its work is over, when its
+process is dead and this is the machine to see that, or when it has not been rewritten for a minute.
 """
 
 import hashlib
 import json
 import os
 import platform
+import re
 import secrets
 import threading
 import time
@@ -22,13 +23,16 @@ from typing import Any
 
 import psutil
 
+from nbpipe import storage
 from nbpipe.errors import NbpipeError, StoppedError, WorkError
+from nbpipe.run import remove
 
 BEAT = 5.0  # seconds between two signs of life
 SILENT = 60.0  # seconds without one until others may take over
 _POLL = 0.5
 _SAME_START = 2.0  # seconds that two readings of one process' start may differ
 _PREFIX, _DRAFT = ".claim-", ".claiming-"
+_NAME = re.compile(r"\.claim-\d{5}")
 _RUNNING = "running"
 
 
@@ -112,16 +116,20 @@ class Work:
 
     def write(self) -> None:
         """Rewrite the claim; not flushed to the disk, since it says nothing that must survive the machine."""
+        path, content = _path(self.folder, self.number), _content(self.progress)
+        if storage.address(path):
+            storage.overwrite(path, content)
+            return
         draft = self.folder / f"{_DRAFT}{secrets.token_hex(4)}"
         try:
-            draft.write_bytes(_content(self.progress))
-            draft.replace(_path(self.folder, self.number))
+            draft.write_bytes(content)
+            draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT):
-            with suppress(OSError):  # on a full disk the claim just falls silent
+            with suppress(OSError, WorkError):  # on a full disk the claim just falls silent
                 if self.held:
                     self.write()
 
@@ -134,7 +142,7 @@ class Work:
         self._over.set()
         self._beats.join()
         self.progress.state, self.progress.reason = state, reason
-        with suppress(OSError):
+        with suppress(OSError, WorkError):
             if self.held:
                 self.write()
 
@@ -159,12 +167,12 @@ def claimed(folder: Path) -> Iterator[Work]:
 def read_claim(folder: Path, now: float | None = None) -> Claim | None:
     """Return the newest claim in a folder, or None where there is none.
 
-    now: what the folder's file system takes for the time; this machine's clock where it is not given.
+    now: what the folder's storage takes for the time; this machine's clock where it is not given.
     """
-    for path in sorted(_claims(folder), reverse=True):
+    for path, changed in sorted(_claims(folder).items(), reverse=True):
         try:
-            silence = max(0.0, (time.time() if now is None else now) - path.stat().st_mtime)
-            content = json.loads(path.read_bytes())
+            silence = max(0.0, (time.time() if now is None else now) - changed)
+            content = json.loads(storage.read(path) if storage.address(path) else path.read_bytes())
             return Claim(_number(path), dict(content["owner"]), Progress(**content["progress"]), silence)
         except FileNotFoundError:
             continue
@@ -173,13 +181,23 @@ def read_claim(folder: Path, now: float | None = None) -> Claim | None:
     return None
 
 
-def _claims(folder: Path) -> list[Path]:
-    return list(folder.glob(f"{_PREFIX}{'[0-9]' * 5}"))
+def _claims(folder: Path) -> dict[Path, float]:
+    """Return the claims in a folder, with the time of their last sign of life."""
+    found = {}
+    if storage.address(folder):
+        return {folder / one.name: one.changed for one in storage.beside(folder) if _NAME.fullmatch(one.name)}
+    for path in folder.glob(f"{_PREFIX}*"):
+        with suppress(FileNotFoundError):
+            if _NAME.fullmatch(path.name):
+                found[path] = path.stat().st_mtime
+    return found
 
 
 def _now(folder: Path) -> float:
-    """Return what the folder's file system takes for the time: machines that share it need not agree on theirs."""
+    """Return what the folder's storage takes for the time: machines that share it need not agree on theirs."""
     draft = folder / f"{_DRAFT}{secrets.token_hex(4)}"
+    if storage.address(draft):
+        return storage.clock(draft)
     try:
         draft.touch()
         return draft.stat().st_mtime
@@ -190,7 +208,7 @@ def _now(folder: Path) -> float:
 def release(folder: Path) -> None:
     """Remove the claims of a folder whose work is proven done."""
     for path in _claims(folder):
-        path.unlink(missing_ok=True)
+        remove(path)
 
 
 def _take(folder: Path) -> int:
@@ -208,11 +226,13 @@ def _take(folder: Path) -> int:
             waited = True
             done, total = sum(newest.progress.done.values()), newest.progress.total
             print(f"{folder.name}: another process is at it, with {done:,} of {total:,} documents done; waiting for it")
-        time.sleep(_POLL)
+        time.sleep(BEAT if storage.address(folder) else _POLL)
 
 
 def _make(path: Path) -> bool:
     """Make a claim; of several processes one gets it."""
+    if storage.address(path):
+        return storage.create(path, _content(Progress()))
     try:
         with path.open("xb") as file:
             file.write(_content(Progress()))
@@ -227,7 +247,7 @@ def _make(path: Path) -> bool:
 def _forget(folder: Path, number: int) -> None:
     for path in _claims(folder):
         if _number(path) < number:
-            path.unlink(missing_ok=True)
+            remove(path)
 
 
 def _content(progress: Progress) -> bytes:

@@ -17,6 +17,7 @@ from nbpipe.cost import GPU_PRICE, VM_PRICE
 from nbpipe.errors import NbpipeError, RequestError
 from nbpipe.run import Run
 from nbpipe.stopping import KEPT
+from nbpipe.storage import address, without_secrets
 
 
 def _terminated(*_: object) -> None:
@@ -53,7 +54,12 @@ class _Place(click.ParamType):
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        return resolve(value) if str(value).strip() else self.fail("is empty", param, ctx)
+        if not str(value).strip():
+            self.fail("is empty", param, ctx)
+        try:
+            return resolve(value)
+        except ValueError as error:
+            self.fail(f"{without_secrets(str(value))!r}: {error}", param, ctx)
 
 
 PLACE = _Place()
@@ -140,7 +146,14 @@ def _execute(given: dict[str, Any]) -> None:
     write_crate(run)
     index = build(run)
     click.echo("report:", err=True)
-    click.echo(index)
+    _tell(index)
+
+
+def _tell(index: Path) -> None:
+    """Print where a report is; of one in object storage also where its copy can be opened."""
+    click.echo(address(index) or index)
+    if address(index):
+        click.echo(f"to open it on this machine: {index}", err=True)
 
 
 @main.command()
@@ -268,4 +281,4 @@ def report(runs: tuple[Path, ...], out: Path | None) -> None:
     index = build(Run(runs[0])) if len(runs) == 1 else compare([Run(run) for run in runs], out)
     if len(runs) == 1:
         write_crate(Run(runs[0]))
-    click.echo(index)
+    _tell(index)

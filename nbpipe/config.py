@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
+from nbpipe import storage
 from nbpipe.array import outside, place
 from nbpipe.errors import RequestError, nearest
 from nbpipe.run import Run, planned
@@ -32,14 +33,18 @@ def base() -> Path:
 
 
 def resolve(value: Any) -> Path:
-    """Return a path as an absolute one, relative ones starting at `base()`."""
+    """Return a path as an absolute one, relative ones starting at `base()`; of an address that of its copy."""
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
         raise ValueError("not a path")
+    if storage.is_address(value):
+        return storage.local(str(value))
     return Path(os.path.normpath(base() / Path(value).expanduser()))
 
 
 def relative(path: Path) -> str:
-    """Return a path as people should see it: relative to `base()` where it lies below, else whole."""
+    """Return a path as people should see it: relative to `base()` where it lies below, else whole; or an address."""
+    if place := storage.address(path):
+        return place
     return path.relative_to(base()).as_posix() if path.is_relative_to(base()) else str(path)
 
 
@@ -49,6 +54,8 @@ def _resolve_optional(value: Any) -> Path | None:
 
 def _folder_or_name(value: Any) -> Any:
     """Return the absolute path of a folder that is there; a name of elsewhere, such as a hub's, as it is."""
+    if isinstance(value, str) and storage.is_address(value):
+        storage.fetch(resolve(value), "*")
     return place if isinstance(value, str) and value.strip() and (place := resolve(value)).is_dir() else value
 
 
@@ -83,7 +90,10 @@ class Config(Shown, BaseModel):
             return f"{name}: missing; accepted: {accepted}"
         choices = re.findall("'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))
         hint = nearest(value, choices) if isinstance(value, str) else _quote_hint(name, detail)
-        return f"{name} = {value!r} ({type(value).__name__}): accepted is {accepted}{hint}"
+        shown = storage.without_secrets(repr(value)) if storage.is_address(value) else repr(value)
+        if storage.is_address(value) and detail["type"] == "value_error":
+            hint = f"; {detail['ctx']['error']}"
+        return f"{name} = {shown} ({type(value).__name__}): accepted is {accepted}{hint}"
 
     @classmethod
     def read(cls, name: str, value: Any) -> Any:
@@ -124,11 +134,15 @@ def _quote_hint(name: str, detail: dict[str, Any]) -> str:
 class Preprocess(Config):
     """Parameters of the preprocess stage."""
 
-    documents: Place = Field(Path(DEMO), validate_default=True, description="a folder with documents")
+    documents: Place = Field(
+        Path(DEMO),
+        validate_default=True,
+        description="a folder with documents, or its address such as s3://bucket/docs",
+    )
     run: Place = Field(
         Path("runs/demo"),
         validate_default=True,
-        description="the folder that holds everything this run makes",
+        description="the folder that holds everything this run makes, or its address such as s3://bucket/run",
     )
     # Whole numbers in every config that is made: None is looked up first.
     shard: int | None = Field(
@@ -242,7 +256,7 @@ class Train(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _need_folder("run", self.run)
-        if self.labels and not self.labels.is_file():
+        if self.labels and not storage.bring(self.labels):
             raise ValueError(f"labels = {relative(self.labels)!r}: no such file{_neighbour(self.labels)}")
         if (self.model == "pretrained") != bool(self.encoder):
             raise ValueError(
@@ -291,7 +305,11 @@ def _planned(run: Any) -> int | None:
 
 
 def _need_folder(name: str, path: Path) -> None:
-    if not path.is_dir():
+    if not storage.is_folder(path):
+        if place := storage.address(path):
+            raise ValueError(
+                f"{name} = {place!r}: holds nothing, or is a file; accepted is a folder there that holds something"
+            )
         kind = "a file, not a folder" if path.exists() else "no such folder"
         raise ValueError(
             f"{name} = {relative(path)!r}: {kind}{_neighbour(path)} (relative paths start at the working directory, "

@@ -22,7 +22,8 @@ from nbpipe import seal
 from nbpipe.audit import RECEIPT, read_receipt, trusted
 from nbpipe.book import SLOW_CHECKER, read_cells
 from nbpipe.errors import WorkError
-from nbpipe.run import TEMPORARY, Run, write
+from nbpipe.run import Run, move, write
+from nbpipe.storage import TEMPORARY
 from nbpipe.verify import execution_problems, notebook_findings
 
 _GRACE = 10  # seconds
@@ -112,7 +113,7 @@ class Execution:
         if wrong:
             raise WorkError("\n".join(f"{self.job.notebook.stem}: its notebook {problem}" for problem in wrong))
         seal.keep(self.job.notebook, seal.Seal.of(data, receipt))
-        self.job.failed.replace(self.job.notebook)
+        move(self.job.failed, self.job.notebook)
         seal.keep(self.job.notebook, seal.Seal.of(data, receipt), alone=True)
 
     def interrupt(self) -> None:

@@ -16,11 +16,12 @@ from typing import Any, TypeVar
 import psutil
 from IPython import get_ipython
 
-from nbpipe import crate
+from nbpipe import crate, storage
 from nbpipe.audit import Receipt
 from nbpipe.config import Config
-from nbpipe.errors import RequestError
+from nbpipe.errors import RequestError, WorkError
 from nbpipe.progress import say
+from nbpipe.run import remove
 from nbpipe.seal import from_kernel, keep
 
 C = TypeVar("C", bound=Config)
@@ -78,9 +79,9 @@ def papermill_draft() -> bytes | None:
     words, folder = _papermill()
     names = [word.replace("{{", "{").replace("}}", "}") for word in words if word.endswith(".ipynb")]
     for _ in range(_TRIES if names else 0):
-        for path in (folder / name for name in reversed(names)):
+        for path in (storage.local(name) if storage.is_address(name) else folder / name for name in reversed(names)):
             with suppress(OSError, ValueError, TypeError, KeyError):
-                data = path.read_bytes()
+                data = storage.read(path) if storage.address(path) else path.read_bytes()
                 noted = json.loads(data)["metadata"]["papermill"]
                 if noted["end_time"] is None and Path(noted["output_path"]).name == path.name:
                     return data
@@ -118,9 +119,10 @@ class Witness:
                 receipt.notebook,
                 from_kernel(history, papermill_draft(), receipt, self.shell.display_formatter.format(receipt)),
             )
-            (receipt.notebook.parents[1] / crate.NAME).unlink(missing_ok=True)  # it describes what was there before
-        except OSError as error:
-            say(f"the notebook's seal cannot be written ({error.strerror}); run the notebook again")
+            remove(receipt.notebook.parents[1] / crate.NAME)  # it describes what was there before
+        except (OSError, WorkError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            say(f"the notebook's seal cannot be written ({reason}); run the notebook again")
 
 
 def refuse_lossy(kind: type[Config], given: dict[str, str]) -> None:

@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 from nbpipe.audit import digest
 from nbpipe.config import relative
 from nbpipe.errors import RequestError, WorkError
-from nbpipe.preprocess.files import Document, list_documents
+from nbpipe.preprocess.files import Document, here, list_documents
 from nbpipe.preprocess.plan import Plan
 from nbpipe.progress import progress
 from nbpipe.run import Run
+from nbpipe.storage import is_folder
 
 _COLUMNS = ["path", "sha256", "bytes"]
 _LISTED = 20
@@ -34,9 +35,9 @@ def compare(run: Run, documents: Path | None = None) -> tuple[list[str], list[st
     the given folder is none.
     """
     place = documents or run.documents()
-    if documents and not documents.is_dir():
+    if documents and not is_folder(documents):
         raise RequestError(f"--documents {relative(documents)!r}: no such folder")
-    if place is None or not place.is_dir():
+    if place is None or not is_folder(place):
         return [], ["documents: not on this machine, so not compared; nbpipe verify RUN --documents FOLDER does"]
     there = {document.id: document for document in list_documents(place)}
     parts = sorted(run.folder.glob("shards/*/part-*.parquet"))
@@ -85,7 +86,8 @@ def _problem(row: dict[str, Any], document: Document | None) -> str:
     try:
         same = document.bytes == row["bytes"]
         if same and row["sha256"]:
-            same = document.path.is_file() and digest(document.path) == row["sha256"]
+            with here(document) as path:
+                same = path.is_file() and digest(path) == row["sha256"]
     except OSError as error:
         return f"cannot be read ({error.strerror}); give access to it"
     return "" if same else "was changed since it was read; restore it, or start a new run"

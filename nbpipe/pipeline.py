@@ -27,6 +27,7 @@ from nbpipe.preprocess.stage import open_shard
 from nbpipe.progress import say
 from nbpipe.run import Run, planned, sweep
 from nbpipe.status import Status, read_status
+from nbpipe.storage import address, is_folder
 from nbpipe.verify import notebook_findings
 
 CONFIGS: dict[str, type[Config]] = {"preprocess": Preprocess, "train": Train, "explain": Explain}
@@ -51,6 +52,7 @@ def run_all(given: dict[str, Any]) -> Run:
     for stage in ("train", "explain"):  # judged now, with a folder that is there in place of the run to come
         CONFIGS[stage](**stages[stage] | {"run": Path.cwd()})
     shard, run = open_shard(config), Run(config.run)
+    run.fetch()
     sweep(run.audit)
     labels = stages["train"].get("labels")
     if labels:
@@ -140,6 +142,7 @@ def retry_run(run: Run, statuses: str, given: dict[str, Any]) -> list[str]:
     statuses: as in "timeout,crashed". given: parameters of the preprocess stage that differ from those before. Raises
     RequestError before any work where one is wrong, or the documents are not where they were.
     """
+    run.fetch()
     status = read_status(run)
     for name in given.keys() & {"shard", "num_shards", "run", "retry"}:
         raise RequestError(f"-p {name}: is said otherwise here; see nbpipe retry --help")
@@ -168,8 +171,9 @@ def grow_run(run: Run, documents: Path | None) -> Growth:
 
 
 def _remembered(run: Run, remedy: str = "-p documents FOLDER") -> Path:
+    run.fetch(".documents")
     place = run.documents()
-    if place and place.is_dir():
+    if place and is_folder(place):
         return place
     where = f"not where they were ({relative(place)})" if place else "nowhere known"
     raise RequestError(f"documents: {where} on this machine; say {remedy}")
@@ -219,7 +223,9 @@ def _injected(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return parameters as papermill takes them; paths relative, so that none of the machine's is in a notebook."""
     paths = {name: Path(value) for name, value in parameters.items() if isinstance(value, str) and value[:1] == "/"}
     paths |= {name: value for name, value in parameters.items() if isinstance(value, Path)}
-    return parameters | {name: Path(os.path.relpath(path, base())).as_posix() for name, path in paths.items()}
+    return parameters | {
+        name: address(path) or Path(os.path.relpath(path, base())).as_posix() for name, path in paths.items()
+    }
 
 
 def _side_by_side(jobs: list[Job], parallel: int, bar: tqdm) -> None:

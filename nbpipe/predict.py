@@ -21,6 +21,7 @@ from nbpipe.preprocess.parts import Gathering
 from nbpipe.preprocess.sandbox import Outcome, parse_all
 from nbpipe.progress import progress
 from nbpipe.run import Run
+from nbpipe.storage import bring, is_folder
 from nbpipe.train.model import Classifier
 from nbpipe.train.shards import check_shards, stream_texts
 
@@ -45,11 +46,12 @@ def predict(run: Run, place: Path, device: str = "auto") -> Iterator[pl.DataFram
     document are joined by |. Raises RequestError where there is nothing to read, WorkError where the model is missing,
     damaged, or was trained on text of another parser.
     """
+    run.fetch("plan.json", "shards/*/receipt.json", "model/*")
     if not run.plan.exists():
         raise RequestError(f"run = {run.folder.name!r}: no run folder (it holds no plan.json)")
     trusted(run.model)
     shards = [read_receipt(run.folder / "shards" / name) for name in read_receipt(run.model).facts["inputs"]]
-    tables = _parsed(Run(place), shards) if Run(place).plan.exists() else _texts(place, shards)
+    tables = _parsed(Run(place), shards) if bring(Run(place).plan) else _texts(place, shards)
     classifier = Classifier.load(run.model, device)
     return (answer(classifier, table) for table in tables)
 
@@ -113,9 +115,9 @@ def _options(model_shards: list[Receipt]) -> Options:
 
 
 def _documents(place: Path) -> list[Document]:
-    if place.is_file():
+    if bring(place):
         return [Document(id_of(place.name), place.stat().st_size, place)]
-    if not place.is_dir():
+    if not is_folder(place):
         raise RequestError(f"documents = {place.name!r}: no such folder or file")
     documents = list_documents(place)
     if not documents:

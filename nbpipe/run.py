@@ -1,22 +1,26 @@
 """The run folder: where everything lies, and how it is written so that a crash leaves nothing half-made.
 
 Unusual: no file is ever written in place. It gets a temporary name beside its own, is flushed to the disk and renamed,
-so a reader on another machine sees all of it or nothing.
+so a reader on another machine sees all of it or nothing. Of a run in object storage, the folder is a copy: what is
+written or removed is so there first.
 """
 
 import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbpipe import storage
 from nbpipe.errors import WorkError
+from nbpipe.storage import TEMPORARY
 
-TEMPORARY = ".tmp-"
 _DOCUMENTS = ".documents"
+_WHOLE = ("*.json", "shards/*", "earlier/*", "model/*", "explain/*", "audit/*", _DOCUMENTS)  # the report is made again
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,13 @@ class Run:
         name = f"{stage}-{shard_name(shard, num_shards)}" if stage == "preprocess" else stage
         return self.audit / f"{name}.ipynb"
 
+    def fetch(self, *names: str, anew: bool = False) -> None:
+        """Bring what is needed here, where the run lies in object storage: see `storage.fetch`; without names all."""
+        storage.fetch(self.folder, *(names or _WHOLE), anew=anew)
+
     def remember_documents(self, documents: Path) -> None:
         """Note where the documents lie, seen from the run folder; `nbpipe retry` on this machine finds them so."""
-        place = os.path.relpath(documents, self.folder).encode(errors="surrogateescape")
+        place = (storage.address(documents) or os.path.relpath(documents, self.folder)).encode(errors="surrogateescape")
         note = self.folder / _DOCUMENTS
         if not note.exists() or note.read_bytes() != place:
             write(note, place)
@@ -88,7 +96,10 @@ class Run:
     def documents(self) -> Path | None:
         """Return where the documents lie, None where nothing is known of them."""
         note = self.folder / _DOCUMENTS
-        return Path(os.path.normpath(self.folder / os.fsdecode(note.read_bytes()))) if note.exists() else None
+        if not note.exists():
+            return None
+        place = os.fsdecode(note.read_bytes())
+        return storage.local(place) if storage.is_address(place) else Path(os.path.normpath(self.folder / place))
 
 
 def shard_name(shard: int, num_shards: int) -> str:
@@ -104,6 +115,7 @@ def shard_numbers(name: str) -> tuple[int, int] | None:
 
 def planned(run: Run) -> int | None:
     """Return the number of shards in the run's plan, None where it has none; raise WorkError for a damaged plan."""
+    run.fetch("plan.json")
     try:
         total = json.loads(run.plan.read_bytes())["num_shards"]
         if total in range(1, 100_000):
@@ -127,11 +139,19 @@ def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
         yield draft
         if lasting:
             flush(draft)
-        draft.replace(path)
+        _put_in_place(draft, path)
         if lasting:
             flush(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _put_in_place(source: Path, path: Path) -> None:
+    """Rename a file; where its new place is in object storage, after it is there."""
+    version = storage.put(source, path) if storage.address(path) else ""
+    source.replace(path)
+    if version:
+        storage.note(path, version)
 
 
 def write(path: Path, data: bytes) -> None:
@@ -142,6 +162,10 @@ def write(path: Path, data: bytes) -> None:
 
 def write_once(path: Path, data: bytes) -> bool:
     """Write `data` unless `path` exists; of several machines one wins. Return whether this one did."""
+    if storage.address(path):
+        won = storage.create(path, data)
+        storage.bring(path)
+        return won
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
     try:
@@ -153,6 +177,54 @@ def write_once(path: Path, data: bytes) -> bool:
         return False
     finally:
         draft.unlink(missing_ok=True)
+
+
+def move(path: Path, target: Path) -> None:
+    """Rename a file; in object storage, where nothing can be renamed, the new one is there before the old one goes."""
+    _put_in_place(path, target)
+    if storage.address(path):
+        storage.delete(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there."""
+    if storage.address(path):
+        storage.delete(path)
+    path.unlink(missing_ok=True)
+
+
+def move_folder(folder: Path, target: Path) -> None:
+    """Rename a folder, if it is there; in object storage, every object of it."""
+    if storage.address(folder):
+        storage.move_folder(folder, target)
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists():
+        target.parent.mkdir(exist_ok=True)
+        folder.rename(target)
+        flush(folder.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that it holds, if it is there."""
+    if storage.address(folder):
+        storage.delete_folder(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new folder beside `folder`, and on success put it in its place."""
+    draft, old = (folder.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{folder.name}") for _ in range(2))
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        if folder.exists():
+            folder.replace(old)
+        draft.replace(folder)
+        storage.put_folder(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from typing import Any
 
 from nbpipe.audit import Receipt, as_json
 from nbpipe.book import Cell, digest_of, read_cells, shown_as
-from nbpipe.run import write
+from nbpipe.run import remove, write
+from nbpipe.storage import fetch
 
 FOLDER = "seals"
 _UNKNOWN = {"shows": None, "prints": None}
@@ -67,11 +68,12 @@ def keep(notebook: Path, seal: Seal, alone: bool = False) -> None:
     content = as_json(asdict(seal))
     own = notebook.parent / FOLDER / f"{notebook.stem}-{hashlib.sha256(content).hexdigest()[:16]}.json"
     write(own, content)
+    fetch(notebook.parent, f"{FOLDER}/{notebook.stem}-*")
     for path in paths(notebook):
         with suppress(ValueError, OSError):
             if path == own or (_read(path).receipt == seal.receipt and not alone):
                 continue
-        path.unlink(missing_ok=True)
+        remove(path)
 
 
 def findings(notebook: Path, cells: list[Cell], data: bytes, receipt: str) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from nbpipe.audit import Receipt, find_receipt
+from nbpipe.audit import RECEIPT, Receipt, find_receipt
 from nbpipe.claim import Claim, Progress, read_claim
 from nbpipe.config import STATUSES
 from nbpipe.cost import duration
@@ -106,6 +106,7 @@ class Status(Shown):
 
 def read_status(run: Run) -> Status:
     """Return how far each stage is; raise RequestError where the folder is no run."""
+    run.fetch("plan.json", f"*/{RECEIPT}", "audit/*.failed.ipynb")
     plan = _plan(run)
     shards = [_shard(run, index, plan.num_shards, len(ids)) for index, ids in enumerate(plan.shards)]
     folders = [run.shard(index, plan.num_shards) for index in range(plan.num_shards)]

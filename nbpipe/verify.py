@@ -34,6 +34,7 @@ def prove(run: Run, documents: Path | None = None) -> Proof:
     documents: where they lie on this machine; where it is not given, where they lay when the run was made. Raises
     RequestError where the run or the given folder is none.
     """
+    run.fetch(anew=True)
     proof = Proof(verify(run))
     proof.remarks += _outputs_unknown(run, proof.findings)
     if not proof.findings:  # else it is out of date with what was found, or described by it
@@ -59,6 +60,7 @@ def verify(run: Run) -> list[str]:
 
     Raises RequestError where the folder is no run.
     """
+    run.fetch()
     if not run.plan.exists():
         raise RequestError(f"run = {run.folder.name!r}: no run folder (it holds no plan.json)")
     try:

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nbpipe import storage
 from nbpipe.audit import Receipt
+from nbpipe.errors import WorkError
 from nbpipe.preprocess.options import Options
 from nbpipe.records import LEDGER, PART, read_table
 from nbpipe.run import Run
@@ -104,8 +106,17 @@ def _tables(shards: Sequence[Receipt]) -> Iterable[tuple[Path, pa.Schema]]:
 
 def _reasons(row: Mapping[str, Any], known: Mapping[str, Any], folder: Path | None) -> Reasons:
     facts = {name: known[name] for name in ("sha256", "pages", "parser", "ocr_pages")}
-    file = folder / row["path"] if folder else None
+    file = _file(folder, row["path"]) if folder else None
     return Reasons(row["path"], row["predicted"], [Mark(**mark) for mark in row["words"]], file, **facts)
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    """Return a document's file, of object storage after it was brought here; None where it cannot be."""
+    path = folder / name
+    try:
+        return path if storage.address(path) is None or storage.bring(path) else None
+    except (OSError, WorkError):
+        return None
 
 
 def reading(shards: Sequence[Receipt]) -> Options:

@@ -55,6 +55,7 @@ def load_test(config: Explain) -> Sample:
     Raises WorkError where the model is missing or damaged, or the shards are not those it was trained on.
     """
     run = Run(config.run)
+    run.fetch()
     receipt = trusted(run.model)
     classifier = Classifier.load(run.model, config.device)
     shards = check_shards(run)

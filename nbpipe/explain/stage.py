@@ -5,7 +5,6 @@ seed then give the same explanations on a machine with or without a GPU.
 """
 
 import json
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,9 @@ from nbpipe.explain.reading import Reading, read, read_answers
 from nbpipe.explain.sample import Sample, load_test
 from nbpipe.preprocess.engines import cores
 from nbpipe.records import ATTRIBUTION, EXPLANATIONS, read_table, write_table
-from nbpipe.run import Run, sweep, write
+from nbpipe.run import Run, remove, remove_folder, sweep, write
 from nbpipe.shown import Sentence, Shown, Table
+from nbpipe.storage import is_folder
 from nbpipe.train.words import starts
 
 NAME, PAGES = "explanations.parquet", "pages"
@@ -74,8 +74,9 @@ def load_explained(run: Path) -> Explained:
 
     Raises WorkError where the explanations are missing or damaged, or the model is another one since.
     """
-    if not run.is_dir():
+    if not is_folder(run):
         raise RequestError(f"run = {relative(run)!r}: no such folder")
+    Run(run).fetch()
     receipt = trusted(Run(run).explain)
     given = {name: value for name, value in receipt.facts["config"].items() if name in Explain.model_fields}
     sample = load_test(Explain(**given | {"run": run, "device": "cpu"}))
@@ -160,10 +161,10 @@ def metrics(explained: Explained) -> dict[str, Any]:
 def finish(explained: Explained, stamp: Stamp, expected: Estimate | None = None) -> Receipt:
     """Write explanations, pages and what was measured, last of all the receipt, and return it."""
     folder = Run(explained.config.run).explain
-    folder.mkdir(exist_ok=True)
-    (folder / RECEIPT).unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove(folder / RECEIPT)
     sweep(folder)
-    shutil.rmtree(folder / PAGES, ignore_errors=True)
+    remove_folder(folder / PAGES)
     write_table(folder / NAME, explanations(explained))
     write(folder / "metrics.json", as_json(metrics(explained)))
     explained.pages.save(folder / PAGES, cores())

@@ -6,7 +6,6 @@ do the copies take the originals' places, receipt last. Cut short before that re
 short after it, the next attempt finishes the move.
 """
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +22,7 @@ from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.parts import Parts
 from nbpipe.preprocess.worker import Outcome, Verdict
 from nbpipe.records import LEDGER, PART, read_table, write_table
-from nbpipe.run import flush, write
+from nbpipe.run import flush, move, remove_folder, write
 
 _AGAIN, _MERGED = ".again", "merged"
 Parse = Callable[[list[Document]], Iterator[Outcome]]
@@ -62,7 +61,7 @@ class Again:
     def run(self, parse: Parse, work: Work) -> None:
         """Parse the documents again, and merge them; a merge that is there already is made anew."""
         fill(self.attempt, lambda documents: map(self._remember, parse(documents)), work)
-        shutil.rmtree(self.merged, ignore_errors=True)
+        remove_folder(self.merged)
         self._merge_ledger()
         for index, group in enumerate(self.parts.groups):
             if any(document.id in self.before for document in group):
@@ -106,6 +105,6 @@ def roll_forward(folder: Path) -> None:
     if not (merged / RECEIPT).exists():
         return
     for path in sorted(merged.iterdir(), key=lambda path: path.name == RECEIPT):
-        path.replace(folder / path.name)
+        move(path, folder / path.name)
     flush(folder)
-    shutil.rmtree(folder / _AGAIN)
+    remove_folder(folder / _AGAIN)

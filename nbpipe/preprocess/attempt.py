@@ -12,6 +12,7 @@ from contextlib import suppress
 import pyarrow as pa
 
 from nbpipe.claim import Work
+from nbpipe.errors import WorkError
 from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.parts import Gathering, Parts
 from nbpipe.preprocess.worker import Outcome
@@ -48,7 +49,7 @@ def fill(parts: Parts, parse: Source, work: Work, known: Source | None = None) -
                 parts.write(*whole)
             keeper.keep_if_due()
     except BaseException:
-        with undisturbed(), suppress(OSError):
+        with undisturbed(), suppress(OSError, WorkError):
             if work.held:
                 keeper.keep()
         raise

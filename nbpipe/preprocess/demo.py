@@ -29,7 +29,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from nbpipe.audit import as_json
 from nbpipe.errors import RequestError, WorkError
-from nbpipe.run import TEMPORARY
+from nbpipe.storage import TEMPORARY
 
 LABELS = {"IPython": 60, "PIL": 50, "asyncio": 40, "click": 40, "prompt_toolkit": 60, "tornado": 60}  # at most
 MANIFEST = ".demo.json"

@@ -1,31 +1,43 @@
-"""Lists the documents of a folder.
+"""Lists the documents of a folder, and brings those of object storage here, one by one.
 
 Unusual: folders behind links are walked after the real ones and each real folder once, so a loop of links ends and a
 document gets the id of its real place. What is not a regular file is listed too: a document never vanishes silently.
 """
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from nbpipe import storage
 from nbpipe.errors import RequestError
 
 
 @dataclass(frozen=True, order=True)
 class Document:
-    """One input file: its id (path relative to the folder, POSIX form), size in bytes, and where it lies here."""
+    """One input file: its id (path relative to the folder, POSIX form), size in bytes, and where it lies here.
+
+    address: of a document in object storage, which must be brought here; problem: why it cannot be read.
+    """
 
     id: str
     bytes: int
     path: Path
+    address: str = ""
+    problem: str = ""
 
 
 def list_documents(folder: Path) -> list[Document]:
     """Return every document below `folder`, sorted by id; names that start with a dot are skipped.
 
-    Raises RequestError where a folder cannot be listed, or two names become the same id.
+    Raises RequestError where a folder cannot be listed, or two names become the same id; WorkError where object storage
+    does not answer.
     """
+    if storage.address(folder):
+        return sorted(_objects(folder))
     found: list[Document] = []
     seen: set[tuple[int, int]] = set()
     waiting = [(folder, "")]
@@ -39,6 +51,31 @@ def list_documents(folder: Path) -> list[Document]:
         if one.id == two.id:
             raise RequestError(f"documents: two files have the id {one.id!r}; rename one of them")
     return found
+
+
+def _objects(folder: Path) -> Iterator[Document]:
+    for one in storage.entries(folder):
+        names = one.name.split("/")
+        if not all(names):
+            raise RequestError(f"documents: {one.name!r} has an empty name between two slashes; rename it")
+        if not any(name.startswith(".") for name in names):
+            yield Document(one.name, one.bytes, folder / one.name, f"{storage.address(folder)}/{one.name}")
+
+
+@contextmanager
+def here(document: Document) -> Iterator[Path]:
+    """Give the path of a document; one of object storage is brought here for as long.
+
+    A path without a file where the document is gone. Raises PermissionError where it may not be read.
+    """
+    if not document.address:
+        yield document.path
+        return
+    with tempfile.TemporaryDirectory(prefix="nbpipe-") as folder:
+        path = Path(folder) / "document"
+        with suppress(FileNotFoundError):
+            storage.download(document.address, path)
+        yield path
 
 
 def _walk(

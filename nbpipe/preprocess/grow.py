@@ -6,8 +6,8 @@ the same digest, whichever engine parses the rest. When the last new shard is do
 """
 
 import hashlib
-import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +17,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nbpipe.audit import find_receipt
+from nbpipe.audit import RECEIPT, find_receipt
 from nbpipe.claim import read_claim
 from nbpipe.errors import RequestError, WorkError
-from nbpipe.preprocess.files import Document, list_documents
+from nbpipe.preprocess.files import Document, here, list_documents
 from nbpipe.preprocess.outcomes import outcomes_of
 from nbpipe.preprocess.parts import vouched
 from nbpipe.preprocess.plan import Plan, differences, summary
 from nbpipe.preprocess.worker import Outcome
 from nbpipe.records import LEDGER, OUTCOME, PART, read_table
-from nbpipe.run import Run, flush, write, writing
+from nbpipe.run import Run, move_folder, remove_folder, write, writing
 from nbpipe.shown import Sentence, Shown, Table
+from nbpipe.storage import names
 
 _SHOWN = 10
+_THREADS = 16
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,6 +58,7 @@ def grow(run: Run, folder: Path) -> Growth:
     Cut short, it is made good by the next call. Raises RequestError where there is no plan, no document, or a shard is
     being worked on.
     """
+    run.fetch("plan.json")
     if not run.plan.exists():
         raise RequestError(f"run = {run.folder.name!r}: no run folder (it holds no plan.json)")
     plan = Plan.decode(run.plan.read_bytes())
@@ -83,11 +86,7 @@ def _refuse_busy(run: Run, plan: Plan) -> None:
 
 def _set_aside(run: Run) -> None:
     """Move the shards to where those of the new plan find what they can take over."""
-    shards = run.folder / "shards"
-    if shards.exists():
-        run.earlier.mkdir(exist_ok=True)
-        shards.rename(run.earlier / f"{len(list(run.earlier.iterdir())):05d}")
-        flush(run.folder)
+    move_folder(run.folder / "shards", run.earlier / f"{len(names(run.earlier)):05d}")
 
 
 def taken_over(run: Run, documents: list[Document], parser: str) -> Iterator[Outcome]:
@@ -96,11 +95,12 @@ def taken_over(run: Run, documents: list[Document], parser: str) -> Iterator[Out
     parser: its version, as in receipts.
     """
     wanted = {document.id: document for document in documents}
-    for folder in sorted(run.earlier.glob("*/*"), reverse=True) if wanted else []:
-        for part, ledger in _pieces(folder, parser):
-            for outcome in _outcomes(part, ledger, wanted):
-                document = wanted[outcome.id]
-                if outcome.sha256 and outcome.bytes == document.bytes and _digest(document.path) == outcome.sha256:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for folder in sorted(run.earlier.glob("*/*"), reverse=True) if wanted else []:
+            for part, ledger in _pieces(folder, parser):
+                found = [one for one in _outcomes(part, ledger, wanted) if one.bytes == wanted[one.id].bytes]
+                digests = pool.map(lambda one: _digest_of(wanted[one.id]), found)
+                for outcome in [one for one, now in zip(found, digests, strict=True) if one.sha256 == now != ""]:
                     del wanted[outcome.id]
                     yield outcome
 
@@ -131,6 +131,12 @@ def _outcomes(part: Path, ledger: Path, wanted: Mapping[str, Any]) -> list[Outco
     return outcomes_of(pa.Table.from_pylist(joined, schema=OUTCOME))
 
 
+def _digest_of(document: Document) -> str:
+    with suppress(OSError), here(document) as path:
+        return _digest(path)
+    return ""
+
+
 def _digest(path: Path) -> str:
     with suppress(OSError), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -139,8 +145,11 @@ def _digest(path: Path) -> str:
 
 def drop_earlier(run: Run, plan: Plan) -> None:
     """Remove the shards that were set aside, once every shard of the plan is done."""
-    if run.earlier.exists() and all(_done(run.shard(shard, plan.num_shards), plan) for shard in range(plan.num_shards)):
-        shutil.rmtree(run.earlier, ignore_errors=True)
+    if not run.earlier.exists():
+        return
+    run.fetch(f"shards/*/{RECEIPT}")
+    if all(_done(run.shard(shard, plan.num_shards), plan) for shard in range(plan.num_shards)):
+        remove_folder(run.earlier)
 
 
 def _done(folder: Path, plan: Plan) -> bool:

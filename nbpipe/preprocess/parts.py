@@ -23,7 +23,7 @@ from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.outcomes import ledger_rows, outcomes_of, part_rows, table_of
 from nbpipe.preprocess.worker import Outcome
 from nbpipe.records import LEDGER, OUTCOME, read_table, write_table
-from nbpipe.run import sweep
+from nbpipe.run import remove, sweep
 
 PART_ROWS = 100
 _PROOF = b"nbpipe"
@@ -78,7 +78,7 @@ class Parts:
 
     def lacking(self) -> dict[int, list[Document]]:
         """Return the parts that must still be made. Takes back the receipt, which no longer holds."""
-        (self.folder / RECEIPT).unlink(missing_ok=True)
+        remove(self.folder / RECEIPT)
         sweep(self.folder)
         return {index: group for index, group in enumerate(self.groups) if not self._trusted(index)}
 
@@ -128,13 +128,13 @@ class Parts:
         plain = [table.replace_schema_metadata(None) for table in fragments]
         write_table(self.ledger, pa.concat_tables([LEDGER.empty_table(), *plain]))
         for stray in set(self.folder.glob("part-*.parquet")) - set(self.paths):
-            stray.unlink()
-        (self.folder / _UNFINISHED).unlink(missing_ok=True)
+            remove(stray)
+        remove(self.folder / _UNFINISHED)
 
     def drop_fragments(self) -> None:
         """Remove the fragments, once the receipt vouches for everything."""
         for fragment in self.folder.glob(".ledger-*.parquet"):
-            fragment.unlink(missing_ok=True)
+            remove(fragment)
 
 
 def _proof(path: Path) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ except ImportError as error:
 _GROUP, _GROUP_BYTES = 32, 1 << 24  # documents of a group at most, and their bytes, for the first to come soon
 _SHARE = 8  # groups for each worker at least, so that none waits long for the last
 _PATIENCE = 10  # seconds in which a cluster must answer
-_COLUMNS, _NODE = ("id", "bytes", "path"), "node"
+_COLUMNS, _NODE = ("id", "bytes", "path", "address"), "node"
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _grouped(documents: list[Document], workers: int) -> Iterator[list[Document]
 
 def _row(documents: list[Document]) -> dict[str, list[Any]]:
     """Return a group as one row; paths as bytes, since file names need not be Unicode."""
-    rows = [(document.id, document.bytes, os.fsencode(document.path)) for document in documents]
+    rows = [(document.id, document.bytes, os.fsencode(document.path), document.address) for document in documents]
     return dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
 
 
@@ -147,7 +147,7 @@ class _Worker:
     def __call__(self, group: pa.Table) -> pa.Table:
         """Return the outcomes of a group's documents, and the node that found them."""
         rows = zip(*(group[name][0].as_py() for name in _COLUMNS), strict=True)
-        documents = [Document(name, size, Path(os.fsdecode(path))) for name, size, path in rows]
+        documents = [Document(name, size, Path(os.fsdecode(path)), address) for name, size, path, address in rows]
         outcomes = table_of(list(parse_all(documents, self._options, 1, self._parser)))
         return outcomes.append_column(_NODE, pa.array([self._node] * len(outcomes)))
 

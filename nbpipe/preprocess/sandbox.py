@@ -20,6 +20,7 @@ from selectors import EVENT_READ, DefaultSelector
 from types import ModuleType
 
 from nbpipe.errors import WorkError
+from nbpipe.preprocess.arrivals import Arrivals
 from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsed import Parsed
@@ -31,6 +32,7 @@ __all__ = ["Outcome", "parse_all", "warm_up"]
 _AHEAD, _AHEAD_BYTES = 32, 1 << 16  # documents handed over at once; their names must fit a pipe, so that none blocks
 _STARTS = 3  # processes in a row that may die before they are ready
 _START = 120  # seconds that a process may take to be ready
+_GLANCE = 0.02  # seconds between two looks at which documents have arrived, while more are under way
 _DYING = 0.5  # seconds that a process which closed its pipe may take to end
 _JOIN = 5  # seconds to wait for a killed process; one that hangs in the kernel is left to it
 _now = time.monotonic
@@ -41,22 +43,26 @@ def parse_all(
 ) -> Iterator[Outcome]:
     """Yield the outcome of each document as it comes, parsed by `workers` processes.
 
-    parser: a function of an importable module, called in the worker. Raises WorkError where no process can be started.
+    parser: a function of an importable module, called in the worker. Raises WorkError where no process can be
+    started, or object storage does not give the documents.
     """
-    waiting = deque(documents)
-    with DefaultSelector() as ends:
-        crew = [_Worker(options, parser, ends) for _ in range(min(workers, len(waiting)))]
+    waiting = deque[Document]()
+    with Arrivals(documents, options.max_bytes) as arrivals, DefaultSelector() as ends:
+        crew = [_Worker(options, parser, ends) for _ in range(min(workers, arrivals.total))]
         try:
             while True:
+                waiting += arrivals.take(wait=not any(worker.queue for worker in crew))
                 for worker in crew:
                     worker.take(waiting, len(crew))
                 busy = [worker for worker in crew if worker.queue]
                 if not busy:
                     return
                 patience = max(0.0, min(worker.deadline for worker in busy) - _now())
-                heard = {key.data for key, _ in ends.select(patience)}
+                heard = {key.data for key, _ in ends.select(min(patience, _GLANCE) if arrivals.more else patience)}
                 for worker in crew:
-                    yield from worker.hear() if worker in heard else worker.check()
+                    for outcome in worker.hear() if worker in heard else worker.check():
+                        arrivals.done(outcome.id)
+                        yield outcome
         finally:
             for worker in crew:
                 worker.kill()

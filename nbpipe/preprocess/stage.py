@@ -31,7 +31,7 @@ from nbpipe.preprocess.plan import Plan, agree
 from nbpipe.preprocess.sandbox import Outcome, warm_up
 from nbpipe.preprocess.tesseract import tesseract_version
 from nbpipe.records import LEDGER, PART, read_table
-from nbpipe.run import Run, writing
+from nbpipe.run import Run, shard_name, writing
 from nbpipe.shown import Sentence, Shown, Table
 from nbpipe.stopping import terminable
 
@@ -106,10 +106,17 @@ def open_shard(config: Preprocess) -> Shard:
         from nbpipe.preprocess import demo  # its libraries would slow every other start
 
         demo.make(config.documents)
-    documents = list_documents(config.documents)
-    with writing(config.run):
-        plan = agree(documents, Run(config.run), config.num_shards)
-        Run(config.run).remember_documents(config.documents)
+    documents, run = list_documents(config.documents), Run(config.run)
+    run.fetch(
+        "plan.json",
+        "forecast.json",
+        f"shards/{shard_name(config.shard, config.num_shards)}/*",
+        "earlier/*",
+        ".documents",
+    )
+    with writing(run.folder):
+        plan = agree(documents, run, config.num_shards)
+        run.remember_documents(config.documents)
     mine = set(plan.shards[config.shard])
     return Shard(config, plan, [document for document in documents if document.id in mine])
 

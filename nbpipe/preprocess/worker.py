@@ -107,15 +107,23 @@ def _fingerprint(path: Path) -> tuple[int, int, int] | None:
 def _unfit(document: Document, options: Options) -> Parsed | None:
     """Return the verdict on what must not even be opened: a FIFO would block for ever."""
     path = document.path
+    if document.problem:
+        return Parsed("unreadable", document.problem)
+    if document.address and document.bytes > options.max_bytes:
+        return _too_large(document.bytes, options)
     if not path.is_file():
         reason = "a link that leads nowhere" if path.is_symlink() else _VANISHED
         return Parsed("unreadable", "not a regular file" if path.exists() else reason)
     size = path.stat().st_size
     if size > options.max_bytes:
-        return Parsed("too_large", f"the file has {size:,} bytes; max_bytes = {options.max_bytes:,}")
+        return _too_large(size, options)
     if size != document.bytes:
         return Parsed("unreadable", f"the file has {size:,} bytes; {_RESIZED} {document.bytes:,}")
     return None
+
+
+def _too_large(size: int, options: Options) -> Parsed:
+    return Parsed("too_large", f"the file has {size:,} bytes; max_bytes = {options.max_bytes:,}")
 
 
 def as_listed(parsed: Parsed) -> bool:

@@ -19,10 +19,10 @@ from nbpipe.errors import RequestError
 from nbpipe.report.clean import fill
 from nbpipe.report.evidence import Evidence, Piece, Score, gather
 from nbpipe.report.settings import differences
-from nbpipe.report.site import Around, replacing_folder, write_site
+from nbpipe.report.site import Around, write_site
 from nbpipe.report.spending import spendings
 from nbpipe.report.tested import Tested, tested
-from nbpipe.run import Run, write
+from nbpipe.run import Run, replacing_folder, write
 from nbpipe.train.scores import Scores, against
 
 NAME = "comparison"

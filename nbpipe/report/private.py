@@ -22,6 +22,7 @@ _HOME_ALONE = re.compile(
     r"(?<![\w/\\.…])(?:file://)?(?:[A-Za-z]:)?[/\\]+(?:home|Users)[/\\]+([^\s/\\'\"<>:|,;)]+)[/\\]*(?![/\\\w])"
 )
 _TILDE = re.compile(r"(?<![\w/~])~[A-Za-z_][\w.-]*(?=[/\\])")
+_ADDRESS = re.compile(r"\b(?!https?:|file:)[a-z][a-z0-9+]+://(?:[^\s'\"<>|/\\]+/+)+(?=[^\s'\"<>|/\\])")
 _LEAST = 3  # letters: shorter names stand in too many words
 # fmt: off
 _COMMON = {
@@ -33,8 +34,8 @@ _COMMON = {
 
 
 def shorten(text: str) -> str:
-    """Replace the folders of every absolute path in `text` by "…/", and a home folder by "~"."""
-    text = _HOME_ALONE.sub("~", _HOME.sub(r"\1_", _TILDE.sub("~", text)))
+    """Replace the folders of every absolute path and storage address in `text` by "…/", and a home folder by "~"."""
+    text = _HOME_ALONE.sub("~", _HOME.sub(r"\1_", _TILDE.sub("~", _ADDRESS.sub("…/", text))))
     return _PATH.sub("…/", _QUOTED.sub(r"\1…/\2\1", text))
 
 

@@ -6,11 +6,8 @@ any static host, or be a part of a comparison of runs.
 """
 
 import re
-import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +19,7 @@ from nbpipe.report.marked import Marked, marked, shown
 from nbpipe.report.pages import Headings
 from nbpipe.report.settings import settings
 from nbpipe.report.spending import spendings
-from nbpipe.run import TEMPORARY, Run, write
+from nbpipe.run import Run, replacing_folder, write
 
 _QUESTIONS = {
     "preprocess": "Did the documents become usable text?",
@@ -130,21 +127,6 @@ def _card_page(evidence: Evidence) -> dict[str, str] | None:
     text = (evidence.train.receipt.folder / "README.md").read_text(encoding="utf-8", errors="replace")
     _, head, body = re.fullmatch(r"(---\n(.*?)\n---\n)?(.*)", text, re.DOTALL).groups()
     return {"head": plain(head or ""), "body": Headings().ordered(markdown(body))}
-
-
-@contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder beside `folder`, and on success put it in its place."""
-    draft, old = (folder.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{folder.name}") for _ in range(2))
-    draft.mkdir(parents=True)
-    try:
-        yield draft
-        if folder.exists():
-            folder.replace(old)
-        draft.replace(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _cards(evidence: Evidence, card: bool) -> list[Card]:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer, SparseAdam
 
+from nbpipe.errors import WorkError
 from nbpipe.progress import say
 from nbpipe.run import replacing
 
@@ -70,7 +71,7 @@ class Checkpoint:
             try:
                 with replacing(self.path) as draft:
                     save_file(whole, draft, metadata=header)
-            except (OSError, SafetensorError) as error:  # a full disk, say: hours of training are worth more
+            except (OSError, WorkError, SafetensorError) as error:  # a full disk, say: hours of training are worth more
                 say(f"the checkpoint cannot be written ({error}); training goes on, make room for the next")
                 good = False
         now = time.monotonic()

@@ -224,6 +224,7 @@ def fit(start: Start) -> Training:
     loss is no number.
     """
     config, run = start.config, Run(start.config.run)
+    run.fetch("model/*", "tracking/*")
     with tracker(config.tracking, run.tracking, config.shareable()) as track, stoppable() as wish:
         fitting = _Fitting(start, Checkpoint(run.model / NAME, start.identity), wish, track)
         vocabulary, network = fitting.search()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.run import write
+from nbpipe.storage import put_folder
 from nbpipe.train.networks import RATE, Windowed
 from nbpipe.train.sequences import Recipe
 from nbpipe.train.words import Tokens
@@ -93,6 +94,7 @@ class Pretrained(Windowed):
         (folder / ENCODER).mkdir(parents=True, exist_ok=True)
         self.config.save_pretrained(folder / ENCODER)
         self.tokenizer.save_pretrained(folder / ENCODER)
+        put_folder(folder / ENCODER)
         state = {name: value.detach().cpu().clone().contiguous() for name, value in self.state_dict().items()}
         write(folder / WEIGHTS, safetensors.save(state))
 

@@ -25,6 +25,7 @@ def check_shards(run: Run) -> list[Receipt]:
 
     Raises WorkError that names each shard that is missing, damaged, or disagrees with the plan or the others.
     """
+    run.fetch("plan.json", "forecast.json", "shards/*", ".documents")
     plan = _plan(run)
     wrong = _strangers(run, plan["num_shards"])
     receipts = []

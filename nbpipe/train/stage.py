@@ -4,7 +4,6 @@ Unusual: writing begins by taking the old receipt away, so a model folder that w
 """
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from nbpipe.audit import RECEIPT, Receipt, Stamp, as_json, write_receipt
 from nbpipe.records import write_table
-from nbpipe.run import Run, sweep, write
+from nbpipe.run import Run, remove, remove_folder, sweep, write
 from nbpipe.train.card import model_card
 from nbpipe.train.checkpoint import NAME
 from nbpipe.train.corpus import Documents
@@ -81,16 +80,16 @@ def save(evaluation: Evaluation, second: Second, worth: Worth, stamp: Stamp) -> 
     facts = {"labels": labels_digest(start.config), "encoder": encoder_digest(start.config), "cost": spent}
     facts |= {"documents": figures["documents"]}
     receipt = write_receipt(folder, "train", stamp, inputs=start.documents.inputs, **facts)
-    (folder / NAME).unlink(missing_ok=True)
+    remove(folder / NAME)
     return receipt
 
 
 def _clear(folder: Path) -> None:
     """Take the old receipt away, then drafts, and what a model of another family would leave beside the new one."""
-    (folder / RECEIPT).unlink(missing_ok=True)
+    remove(folder / RECEIPT)
     sweep(folder)
-    (folder / VOCABULARY).unlink(missing_ok=True)
-    shutil.rmtree(folder / ENCODER, ignore_errors=True)
+    remove(folder / VOCABULARY)
+    remove_folder(folder / ENCODER)
 
 
 def _card(evaluation: Evaluation, figures: dict[str, Any]) -> str:

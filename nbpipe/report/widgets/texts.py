@@ -20,6 +20,7 @@ from nbpipe.preprocess.parts import PART_ROWS, Parts
 from nbpipe.preprocess.stage import Parsing
 from nbpipe.records import LEDGER, PART, read_table
 from nbpipe.run import Run, planned
+from nbpipe.storage import bring
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ class Texts:
     def file(self, number: int) -> Path | None:
         """Return where a document's file lies on this machine; None where it does not."""
         path = self.place / self.ledger["path"][number].as_py() if self.place else None
-        return path if path and path.is_file() else None
+        return path if path and bring(path) else None
 
 
 def check(receipt: Receipt, name: str) -> None:
@@ -104,6 +105,7 @@ def run_of(given: Any) -> Run:
     try:
         run = Run(resolve(given))
         run.folder.exists()
+        run.fetch()
     except (ValueError, OSError):
         raise RequestError(f"run = {given!r}: accepted is a run folder, or what the stage's own cell gave") from None
     return run

@@ -1,0 +1,107 @@
+"""Documents on their way to the parsers: those of this machine are there at once, others are brought here ahead.
+
+Unusual: so many are under way that parsers need not wait for a network, and so few lie here that a small disk is
+enough; each goes when its outcome is known. Threads bring them, which look into no document, and the parsers' processes
+need no network.
+"""
+
+import tempfile
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+from nbpipe import storage
+from nbpipe.preprocess.files import Document
+
+_AHEAD, _AHEAD_BYTES = 128, 1 << 28  # documents that are under way or here, and their bytes; one at least
+_THREADS = 16
+_NAMED = 100  # characters kept of a file's name, its ending among them
+
+
+class Arrivals:
+    """Documents as they become ready to be parsed; used in a with statement, so that nothing of them stays here."""
+
+    def __init__(self, documents: Iterable[Document], max_bytes: int) -> None:
+        """max_bytes: larger ones are not brought here, since they are not opened."""
+        listed = list(documents)
+        self.total = len(listed)
+        self._far = deque(one for one in listed if one.address and one.bytes <= max_bytes)
+        self._ready = [one for one in listed if not (one.address and one.bytes <= max_bytes)]
+        self._held: dict[str, tuple[Document, Path]] = {}
+        self._bytes = self._coming = 0
+        self._orders: SimpleQueue[tuple[Document, Path] | None] = SimpleQueue()
+        self._came: SimpleQueue[Document | Exception] = SimpleQueue()
+
+    def __enter__(self) -> "Arrivals":
+        self._folder = tempfile.TemporaryDirectory(prefix="nbpipe-", ignore_cleanup_errors=True) if self._far else None
+        for _ in range(min(_THREADS, len(self._far))):
+            Thread(target=_carry, args=(self._orders, self._came), daemon=True).start()
+        self._order()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for _ in range(_THREADS):
+            self._orders.put(None)
+        if self._folder:
+            self._folder.cleanup()
+
+    @property
+    def more(self) -> bool:
+        """Whether some have not been taken."""
+        return bool(self._ready or self._coming or self._far)
+
+    def take(self, wait: bool) -> list[Document]:
+        """Return those that have arrived since the last time; wait: until some have, if there are more.
+
+        Raises WorkError where the storage does not answer.
+        """
+        taken, self._ready = self._ready, []
+        while self._coming:
+            try:
+                found = self._came.get(block=wait and not taken)
+            except Empty:
+                break
+            if isinstance(found, Exception):
+                raise found
+            self._coming -= 1
+            taken.append(found)
+        return taken
+
+    def done(self, name: str) -> None:
+        """Let the document of an id go."""
+        if name in self._held:
+            document, path = self._held.pop(name)
+            self._bytes -= document.bytes
+            path.unlink(missing_ok=True)
+            self._order()
+
+    def _order(self) -> None:
+        while self._far and (
+            not self._held or (len(self._held) < _AHEAD and self._bytes + self._far[0].bytes <= _AHEAD_BYTES)
+        ):
+            document = self._far.popleft()
+            path = Path(self._folder.name) / f"{len(self._far)}-{document.path.name[-_NAMED:]}"
+            self._held[document.id] = document, path
+            self._bytes += document.bytes
+            self._coming += 1
+            self._orders.put((document, path))
+
+
+def _carry(orders: SimpleQueue[tuple[Document, Path] | None], came: SimpleQueue[Document | Exception]) -> None:
+    """Bring documents here, one after the other."""
+    while order := orders.get():
+        document, path = order
+        problem = ""
+        try:
+            storage.download(document.address, path)
+        except FileNotFoundError:
+            pass  # the parser finds that it has vanished
+        except PermissionError:
+            problem = "access to the file is denied"
+        except Exception as error:  # of no single document: it ends the work
+            came.put(error)
+            return
+        came.put(replace(document, path=path, problem=problem))
