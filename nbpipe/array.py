@@ -89,6 +89,11 @@ SCHEDULERS = (
         "-e NBPIPE_SHARD=$shard -e NBPIPE_NUM_SHARDS=%(num_shards)s -f preprocess.dstack.yml; done",
     ),
 )
+_SSH = (
+    "parallel --slf hosts --jobs 1 --wd . --env PATH --retries 3 --ungroup "
+    "--ssh 'ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15' "
+    "'NBPIPE_SHARD={} sh preprocess.sh || { echo shard {} failed on $PARALLEL_SSHHOST; exit 1; }' ::: %(each)s"
+)
 _HERE = (
     "for shard in %(each)s; do papermill notebooks/preprocess.ipynb "
     "RUN/audit/preprocess-$(printf %%05d $shard)-of-%(num_shards)05d.ipynb "
@@ -114,7 +119,7 @@ def outside(shard: int, num_shards: int) -> str:
 
 
 def resubmissions(shards: list[int], num_shards: int) -> list[tuple[str, str]]:
-    """Return how to run only these shards again: each scheduler's name and what to type, then this machine's.
+    """Return how to run only these shards again: each scheduler's name and what to type, then over SSH and here.
 
     RUN, QUEUE and POOL stand for names that only the reader knows; file and job names are those of the README.
     """
@@ -128,7 +133,7 @@ def resubmissions(shards: list[int], num_shards: int) -> list[tuple[str, str]]:
         ),
     }
     rows = [(scheduler.name, scheduler.again) for scheduler in SCHEDULERS]
-    return [(name, text % values) for name, text in [*rows, ("this machine", _HERE)]]
+    return [(name, text % values) for name, text in [*rows, ("SSH", _SSH), ("this machine", _HERE)]]
 
 
 def _ranges(numbers: list[int]) -> str:

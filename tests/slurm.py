@@ -106,11 +106,12 @@ def _configure(folder: Path) -> None:
     (folder / "key").touch(0o600)
     (folder / "key").write_bytes(secrets.token_bytes(128))
     name = socket.gethostname().split(".")[0]
-    conf = _CONF.format(folder=folder, name=name, ports=_free_ports(2), cpus=os.cpu_count())
+    conf = _CONF.format(folder=folder, name=name, ports=free_ports(2), cpus=os.cpu_count())
     (folder / "slurm.conf").write_text(conf)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens at."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
         return [free.getsockname()[1] for free in sockets]

@@ -92,3 +92,9 @@ def test_a_retry_is_asked_of_the_same_tool_and_file(name: str) -> None:
     tool, file = typed(name).split()[0], re.compile(r"\bpreprocess\.[.\w]+")
     assert re.search(rf"\b{tool} ", again) or name == "Google Batch"  # there the file alone changes
     assert set(file.findall(again)) == set(file.findall(typed(name)))
+
+
+def test_a_retry_over_ssh_is_the_same_command_for_some_shards() -> None:
+    (command,) = re.findall(r"^    (parallel (?:.*\\\n)*.*)$", README, re.MULTILINE)
+    again = dict(resubmissions([3, 7], 10))["SSH"]
+    assert again.split() == command.replace("\\\n", "").replace("$(seq 0 9)", "3 7").split()

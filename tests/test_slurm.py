@@ -1,7 +1,7 @@
 """Ten shards by an array of a real Slurm, one of its tasks killed, then train and explain: the README's own commands.
 
 Unusual: the tests share one story, told in order by fixtures, since a notebook takes seconds. The killed task is at a
-Word document of under a kilobyte whose million empty paragraphs take seconds, so that the kill comes in its midst.
+document that takes seconds, so that the kill comes in its midst.
 """
 
 import os
@@ -9,68 +9,29 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import ZIP_BZIP2, ZipFile
 
 import psutil
 import pytest
+import recipe
 import slurm
+from recipe import SHARDS, parts, until, written
 
-from nbpipe.array import NUM_SHARDS, SCHEDULERS, SHARD
-from nbpipe.audit import Stamp
 from nbpipe.claim import read_claim
-from nbpipe.config import Preprocess
-from nbpipe.preprocess.files import list_documents
-from nbpipe.preprocess.plan import Plan
-from nbpipe.preprocess.stage import finish, open_shard, parse_shard
-from nbpipe.run import Run
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-SHARDS, SLOW, SLOW_PARAGRAPHS = 10, "sailing/slow.docx", 1_000_000
 UNDER_WAY = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING"}
 NEVER = "DependencyNeverSatisfied"
 
 pytestmark = pytest.mark.skipif(bool(slurm.lacking()), reason=slurm.lacking() or "Slurm is here")
 
 
-def written(pattern: str) -> str:
-    """Return the one place of the README that a pattern with one group finds."""
-    (found,) = re.findall(pattern, README, re.MULTILINE)
-    return found
-
-
-def until(holds: Callable[[], object], seconds: float = 240) -> None:
-    """Wait for something, and fail where it does not come."""
-    ends = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < ends, "it did not come"
-        time.sleep(0.1)
-
-
 @dataclass(frozen=True)
-class Site:
+class Site(recipe.Site):
     """A folder with documents and batch scripts, on a machine of a Slurm cluster."""
 
-    folder: Path
     cluster: slurm.Cluster
-
-    @property
-    def run(self) -> Run:
-        """The run that params/*.yaml name."""
-        return Run(self.folder / "runs" / "production")
-
-    def type(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command line there."""
-        hidden = {SHARD, NUM_SHARDS, *(scheduler.index for scheduler in SCHEDULERS)}
-        kept = {name: value for name, value in self.cluster.environment.items() if name not in hidden}
-        kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
-        return subprocess.run(
-            ["sh", "-c", command], cwd=self.folder, env=kept, capture_output=True, text=True, timeout=120
-        )
 
     def submit(self, command: str) -> str:
         """Hand in a job and return its ID."""
@@ -112,27 +73,18 @@ class Interrupted:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, make_corpus: Callable[..., None]) -> Iterator[Site]:
     """What a user has before the first command of the README."""
-    folder = tmp_path_factory.mktemp("slurm")
-    make_corpus(folder / "documents", 10)
-    for path in folder.glob("documents/*/00.txt"):
-        path.write_text(path.read_text() * 5)  # dealt before the slow one, so that it is not in shard 0
-    with ZipFile(folder / "documents" / SLOW, "w", ZIP_BZIP2) as archive:
-        text = f"<d><p><t>wind and tide</t></p>{'<p/>' * SLOW_PARAGRAPHS}</d>"
-        archive.writestr("word/document.xml", text)
-    for name in ("notebooks", "params"):
-        (folder / name).symlink_to(ROOT / name)
     index, first = written(r"^\| Slurm \| `(\w+)`"), written(r"preprocess\.sh`, which begins with `(.*?)`")
     command = written("^    (papermill .*INDEX.*)$").replace("$INDEX", f"${index}")
-    (folder / "preprocess.sh").write_text(f"{first}\n{command}\n")
     with slurm.cluster() as made:
-        yield Site(folder, made)
+        site = Site(tmp_path_factory.mktemp("slurm"), made.environment, made)
+        site.furnish(make_corpus, f"{first}\n{command}\n")
+        yield site
 
 
 @pytest.fixture(scope="module")
 def interrupted(site: Site) -> Interrupted:
     """The array, of which the task that reads the slow document loses its kernel meanwhile, as to a lack of memory."""
-    sizes = {document.id: document.bytes for document in list_documents(site.folder / "documents")}
-    (shard,) = [index for index, ids in enumerate(Plan(sizes, SHARDS).shards) if SLOW in ids]
+    shard = site.slow_shard()
     site.type(written("^    (mkdir .*)$"))
     array = site.submit(written(r"^\| Slurm \|.*`(sbatch --array=0-9 .*?)`"))
     train = site.submit_after(array, "train")
@@ -217,14 +169,7 @@ def test_the_run_is_proven_and_has_its_report(site: Site) -> None:
 
 @pytest.mark.usefixtures("went")
 def test_the_parts_are_those_of_one_machine(site: Site, tmp_path: Path) -> None:
-    for shard in range(SHARDS):
-        config = Preprocess(
-            documents=site.folder / "documents", run=tmp_path, shard=shard, num_shards=SHARDS, workers=1
-        )
-        finish(parse_shard(open_shard(config)), Stamp.now(config))
-    here, there = (
-        {str(path.relative_to(run)): path.read_bytes() for path in run.glob("shards/*/part-*.parquet")}
-        for run in (tmp_path, site.run.folder)
-    )
+    site.parse_here(tmp_path)
+    here, there = parts(tmp_path), parts(site.run.folder)
     assert here == there
     assert len(here) == SHARDS
