@@ -57,11 +57,13 @@ def move_to(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage._copies.cache_clear()
 
 
-def preprocess(documents: str | Path, place: str | Path, shards: int = 2, only: int | None = None) -> list[Parsing]:
+def preprocess(
+    documents: str | Path, place: str | Path, shards: int = 2, only: int | None = None, **more: str
+) -> list[Parsing]:
     """Run shards to their receipts."""
     made = []
     for shard in range(shards) if only is None else [only]:
-        config = Preprocess(documents=documents, run=place, shard=shard, num_shards=shards, workers=2)
+        config = Preprocess(documents=documents, run=place, shard=shard, num_shards=shards, workers=2, **more)
         made.append(parse_shard(open_shard(config)))
         finish(made[-1], Stamp.now(config))
     return made
@@ -175,6 +177,17 @@ def test_papermill_writes_the_audit_record_to_a_bucket(bucket: Server, tmp_path:
     proof = nbpipe("verify", "s3://lab/run", where=tmp_path).stdout
     assert "preprocess-00001" not in proof, "its notebook is sealed and proven"
     assert "audit/preprocess-00000-of-00002.ipynb: is missing" in proof
+
+
+def test_ray_nodes_bring_documents_from_a_bucket_themselves(bucket: Server, tmp_path: Path) -> None:
+    program = (
+        "from test_storage import preprocess;"
+        "preprocess('s3://lab/documents', 's3://lab/run', engine='ray', ray_address='local')"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert parts(bucket) == expected(tmp_path)
 
 
 # Faults.
