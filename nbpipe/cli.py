@@ -205,7 +205,7 @@ def retry(run: Path, statuses: str, timeout: str | None, memory: str | None, par
         raise RequestError(f"-p {name}: is said twice, with --{name} too")
     lines = retry_run(Run(run), statuses, given | parameters)
     if lines:
-        click.echo("some shards are missing; to run them:", err=True)
+        click.echo("some shards are missing (leave out those that a scheduler still holds); to run them:", err=True)
     for line in lines:
         click.echo(line)
 
