@@ -77,7 +77,9 @@ class Claim:
         if self.owner.get("machine") != _machine():
             return False
         try:
-            return abs(psutil.Process(self.owner["pid"]).create_time() - self.owner["started"]) > _SAME_START
+            process = psutil.Process(self.owner["pid"])
+            another = abs(process.create_time() - self.owner["started"]) > _SAME_START
+            return another or process.status() == psutil.STATUS_ZOMBIE  # dead, only its parent has not noticed
         except (psutil.NoSuchProcess, KeyError, TypeError, ValueError):
             return True
 

@@ -218,7 +218,7 @@ def retry(run: Path, statuses: str, timeout: str | None, memory: str | None, par
         raise RequestError(f"-p {name}: is said twice, with --{name} too")
     lines = retry_run(Run(run), statuses, given | parameters)
     if lines:
-        click.echo("some shards are missing; to run them:", err=True)
+        click.echo("some shards are missing (leave out those that a scheduler still holds); to run them:", err=True)
     for line in lines:
         click.echo(line)
 
@@ -230,7 +230,8 @@ def grow(run: Path, documents: Path | None) -> None:
     """Take documents into RUN that were added to its folder, and drop those that are gone.
 
     The plan is extended; then `nbpipe run`, or a machine for each shard as before, parses what is new and takes over
-    the rest: a document with the same id and the same bytes is never parsed twice.
+    the rest: a document with the same id and the same bytes is never parsed twice. A change that leaves a document's
+    size as it was is not looked for; `nbpipe verify` finds it.
     """
     from nbpipe.pipeline import grow_run
 

@@ -79,6 +79,16 @@ def test_the_claim_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
         assert read_claim(tmp_path).number == 2
 
 
+def test_the_claim_of_a_zombie_is_free_at_once(tmp_path: Path) -> None:
+    first = holder(tmp_path, 600)
+    first.kill()
+    os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)  # until it is dead, and leaves it a zombie
+    stalled = read_claim(tmp_path).stalled
+    first.wait()
+    first.stdout.close()
+    assert stalled
+
+
 def elsewhere(folder: Path, age: float) -> Path:
     """Make the claim of a process on another machine, last rewritten `age` seconds ago."""
     path = folder / ".claim-00001"

@@ -191,6 +191,7 @@ def test_retry_parses_again_and_names_what_is_missing(finished: Path, tmp_path: 
     done = command("retry", run, "--status", "unreadable,crashed", "-p", "max_pages", "7")
     assert done.exit_code == 0, done.stderr
     assert f"Slurm: sbatch --array={int(other.name[:5])} " in done.stdout
+    assert "leave out those that a scheduler still holds" in done.stderr
     assert "made from the shards as they were before: train; nbpipe run makes them again" in done.stderr
     (row,) = [row for row in read_table(broken / "ledger.parquet", LEDGER).to_pylist() if row["earlier"]]
     assert (row["path"], row["earlier"][0]["status"]) == ("cooking/broken.pdf", "unreadable")

@@ -44,7 +44,9 @@ class Growth(Shown):
     def shown(self) -> list[Table | Sentence]:
         """What has changed, and the first ids of each kind."""
         if not any(self.changes.values()):
-            return [Sentence("The folder holds the documents of the plan; there is nothing to take in.")]
+            return [
+                Sentence("The folder holds the documents of the plan, by id and size; there is nothing to take in.")
+            ]
         rows = [(word, len(ids), ", ".join(ids[:_SHOWN])) for word, ids in self.changes.items() if ids]
         return [
             Table(["documents", "number", "such as"], rows),

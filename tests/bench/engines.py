@@ -2,10 +2,11 @@
 
     python tests/bench/engines.py FOLDER [FOLDER ...] [--repeats 3]
 
-Each lap is a fresh Python on this machine. It starts its engine, runs a folder of one document, then the whole one.
-start: seconds until the engine and its workers are up, which is the start and that one document; nbpipe on Ray and the
-plain script start their workers anew for each folder, so what one document took the second time is taken off the whole
-folder's seconds too, of each engine alike. Medians over laps, which take turns; ratios are of medians.
+Each lap is a fresh Python on this machine. It starts its engine, runs a folder of one document, then that and the whole
+one in turns, twice. start: seconds until the engine and its workers are up, which is the start and the first document;
+nbpipe on Ray and the plain script start their workers anew for each folder, so what one document took just before is
+taken off the whole folder's seconds too, of each engine alike. Medians over laps, which take turns; ratios are of
+medians. The plain script has one lap and one turn: it is slower many times over.
 """
 
 import argparse
@@ -61,39 +62,62 @@ def plain() -> Callable[[Path, Path], int]:
     return run
 
 
+TURNS = 2
 ENGINES = {"local": lambda: nbpipe("local"), "ray": lambda: nbpipe("ray"), "plain": plain}
 NAMES = {"local": "nbpipe, this machine", "ray": "nbpipe on Ray", "plain": "plain Ray Data with pypdf"}
 
 
 def lap(engine: str, folder: Path) -> None:
-    """Print the seconds of the start, of one document once more, of the whole folder, and how many became text."""
+    """Print the seconds of the start, how many documents became text, and the seconds of the work, of each turn."""
     with tempfile.TemporaryDirectory() as place:
         one = Path(place, "one")
         one.mkdir()
         shutil.copyfile(min(folder.rglob("*.pdf"), key=lambda path: path.stat().st_size), one / "one.pdf")
-        times = [time.perf_counter()]
+        began = time.perf_counter()
         run = ENGINES[engine]()
-        for source, name in ((one, "first"), (one, "second"), (folder, "whole")):
-            count = run(source, Path(place, name))
-            times.append(time.perf_counter())
-        first, second, whole = (later - earlier for earlier, later in pairwise(times))
-        print(first, second, whole, count)
+        run(one, Path(place, "first"))
+        start, works = time.perf_counter() - began, []
+        for turn in range(1 if engine == "plain" else TURNS):
+            times = [time.perf_counter()]
+            for source, name in ((one, "single"), (folder, "whole")):
+                count = run(source, Path(place, f"{name}-{turn}"))
+                times.append(time.perf_counter())
+            single, whole = (later - earlier for earlier, later in pairwise(times))
+            works.append(whole - single)
+        print(start, count, *works)
 
 
-def measure(engine: str, folder: Path) -> list[float]:
-    """Run a lap in a fresh Python; return the seconds of the start and of the work, and the documents."""
+def measure(engine: str, folder: Path) -> tuple[float, float, list[float]]:
+    """Run a lap in a fresh Python; return the seconds of the start, the documents, and the seconds of the work."""
     done = subprocess.run([sys.executable, __file__, "--lap", engine, folder], capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
-    first, second, whole, count = map(float, done.stdout.splitlines()[-1].split())
-    return [first, whole - second, count]
+    start, count, *works = map(float, done.stdout.splitlines()[-1].split())
+    return start, count, works
+
+
+def compare(folder: Path, repeats: int) -> dict[str, tuple[float, float, float]]:
+    """Return each engine's start, documents and work: medians, over laps that take turns."""
+    found: dict[str, list[tuple[float, float, list[float]]]] = {engine: [] for engine in ENGINES}
+    for repeat in range(repeats):
+        for engine, laps in found.items():
+            if engine != "plain" or repeat == 0:
+                laps.append(measure(engine, folder))
+    return {
+        engine: (
+            statistics.median(start for start, _, _ in laps),
+            laps[0][1],
+            statistics.median(work for *_, works in laps for work in works),
+        )
+        for engine, laps in found.items()
+    }
 
 
 def main() -> None:
     """Print the table as Markdown."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
-    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--repeats", type=int, default=3, metavar="N", help="laps of nbpipe's engines (3)")
     options.add_argument("--lap", choices=ENGINES, help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.lap:
@@ -102,12 +126,9 @@ def main() -> None:
     print("| folder | engine | start, s | work, s | documents a second | its seconds / this machine's |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     for folder in given.folders:
-        laps = [{engine: measure(engine, folder) for engine in ENGINES} for _ in range(given.repeats)]
-        found = {
-            e: [statistics.median(column) for column in zip(*(lap[e] for lap in laps), strict=True)] for e in ENGINES
-        }
-        for engine, (start, work, count) in found.items():
-            ratio = work / found["local"][1]
+        found = compare(folder, given.repeats)
+        for engine, (start, count, work) in found.items():
+            ratio = work / found["local"][2]
             print(
                 f"| {folder.name} | {NAMES[engine]} | {start:.1f} | {work:.1f} | {count / work:.0f} | {ratio:.2f} |",
                 flush=True,

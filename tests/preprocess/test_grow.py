@@ -187,7 +187,7 @@ def test_a_damaged_receipt_beside_it_keeps_the_earlier_shards_and_stops_no_other
 def test_a_folder_that_has_not_changed_changes_nothing(folder: Path) -> None:
     before = parts(folder / "run")
     growth = grow(Run(folder / "run"), folder / "documents")
-    assert "nothing to take in" in repr(growth)
+    assert "by id and size; there is nothing to take in" in repr(growth)
     assert (parts(folder / "run"), (folder / "run" / "earlier").exists()) == (before, False)
 
 
