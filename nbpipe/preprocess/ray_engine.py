@@ -24,7 +24,7 @@ from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.outcomes import outcomes_of, table_of
 from nbpipe.preprocess.parsers import parse, parser_version
-from nbpipe.preprocess.sandbox import Outcome, parse_all
+from nbpipe.preprocess.sandbox import Outcome, Sandbox
 from nbpipe.preprocess.worker import Parser, as_listed
 
 # Read by a Ray that is started here: it tells nobody of its use, and says only what ends the work.
@@ -38,7 +38,8 @@ except ImportError as error:
     raise RequestError(f"engine = 'ray': {error.name} is not installed; pip install 'nbpipe[ray]'") from None
 
 _GROUP, _GROUP_BYTES = 32, 1 << 24  # documents of a group at most, and their bytes, for the first to come soon
-_SHARE = 8  # groups for each worker at least, so that none waits long for the last
+_SHARE = 4  # of what is left, a group is at most this part of a worker's
+_IN_FLIGHT = 2  # groups that a worker has: the one that it parses, and the next
 _PATIENCE = 10  # seconds in which a cluster must answer
 _COLUMNS, _NODE = ("id", "bytes", "path", "address"), "node"
 
@@ -76,7 +77,12 @@ class RayEngine:
             fn_constructor_kwargs={"options": options, "parser": parser, "version": parser_version()},
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(min_size=1, initial_size=self.workers, max_size=self.limit or None),
+            compute=ActorPoolStrategy(
+                min_size=1,
+                initial_size=self.workers,
+                max_size=self.limit or None,
+                max_tasks_in_flight_per_actor=_IN_FLIGHT,
+            ),
             num_cpus=1,
         )
         with _plainly():
@@ -116,12 +122,14 @@ def _knock(address: str) -> None:
 
 
 def _grouped(documents: list[Document], workers: int) -> Iterator[list[Document]]:
-    """Yield the documents in groups, in order."""
-    most = min(_GROUP, max(1, len(documents) // (workers * _SHARE)))
+    """Yield the documents in groups, in order; ever smaller ones, so that no worker is long at the last."""
     group: list[Document] = []
+    left = len(documents)
     for document in documents:
-        if group and (len(group) == most or sum(one.bytes for one in group) + document.bytes > _GROUP_BYTES):
+        most = min(_GROUP, max(1, left // (workers * _SHARE)))
+        if group and (len(group) >= most or sum(one.bytes for one in group) + document.bytes > _GROUP_BYTES):
             yield group
+            left -= len(group)
             group = []
         group.append(document)
     yield group
@@ -134,10 +142,10 @@ def _row(documents: list[Document]) -> dict[str, list[Any]]:
 
 
 class _Worker:
-    """What parses in a worker of Ray: groups one after the other, each by processes of its own."""
+    """What parses in a worker of Ray: groups one after the other, by a process of its own."""
 
     def __init__(self, options: Options, parser: Parser, version: str) -> None:
-        self._options, self._parser, self._node = options, parser, ray.util.get_node_ip_address()
+        self._sandbox, self._node = Sandbox(options, 1, parser), ray.util.get_node_ip_address()
         if parser_version() != version:
             raise WorkError(
                 f"the node {self._node} has other parsers ({parser_version()}) than this machine ({version}); "
@@ -148,7 +156,7 @@ class _Worker:
         """Return the outcomes of a group's documents, and the node that found them."""
         rows = zip(*(group[name][0].as_py() for name in _COLUMNS), strict=True)
         documents = [Document(name, size, Path(os.fsdecode(path)), address) for name, size, path, address in rows]
-        outcomes = table_of(list(parse_all(documents, self._options, 1, self._parser)))
+        outcomes = table_of(list(self._sandbox.parse(documents)))
         return outcomes.append_column(_NODE, pa.array([self._node] * len(outcomes)))
 
 

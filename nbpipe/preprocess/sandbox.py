@@ -46,10 +46,30 @@ def parse_all(
     parser: a function of an importable module, called in the worker. Raises WorkError where no process can be
     started, or object storage does not give the documents.
     """
-    waiting = deque[Document]()
-    with Arrivals(documents, options.max_bytes) as arrivals, DefaultSelector() as ends:
-        crew = [_Worker(options, parser, ends) for _ in range(min(workers, arrivals.total))]
-        try:
+    listed = list(documents)
+    with Sandbox(options, min(workers, len(listed)), parser) as sandbox:
+        yield from sandbox.parse(listed)
+
+
+class Sandbox:
+    """Processes that parse, kept from one lot of documents to the next; used in a with statement, or closed."""
+
+    def __init__(self, options: Options, workers: int, parser: Parser = parse) -> None:
+        self._options, self._ends = options, DefaultSelector()
+        self._crew = [_Worker(options, parser, self._ends) for _ in range(workers)]
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._crew:
+            worker.kill()
+        self._ends.close()
+
+    def parse(self, documents: Iterable[Document]) -> Iterator[Outcome]:
+        """Yield the outcome of each document as it comes; to be taken to its end. Raises as `parse_all` does."""
+        crew, waiting = self._crew, deque[Document]()
+        with Arrivals(documents, self._options.max_bytes) as arrivals:
             while True:
                 waiting += arrivals.take(wait=not any(worker.queue for worker in crew))
                 for worker in crew:
@@ -58,14 +78,13 @@ def parse_all(
                 if not busy:
                     return
                 patience = max(0.0, min(worker.deadline for worker in busy) - _now())
-                heard = {key.data for key, _ in ends.select(min(patience, _GLANCE) if arrivals.more else patience)}
+                heard = {
+                    key.data for key, _ in self._ends.select(min(patience, _GLANCE) if arrivals.more else patience)
+                }
                 for worker in crew:
                     for outcome in worker.hear() if worker in heard else worker.check():
                         arrivals.done(outcome.id)
                         yield outcome
-        finally:
-            for worker in crew:
-                worker.kill()
 
 
 def warm_up() -> None:
@@ -101,6 +120,8 @@ class _Worker:
         """Hand over what is next: one document to a process without any, more only while they are small and many."""
         if not self.queue:
             self._since, self._load = _now(), 0
+            if self._process and not self._process.is_alive():  # it died while it had nothing to do
+                self.kill()
         given = []
         while waiting and (not self.queue or (len(waiting) > crew and self._has_room(_weight(waiting[0])))):
             given.append(waiting.popleft())

@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from nbpipe.errors import StoppedError, WorkError
 from nbpipe.preprocess import sandbox
 from nbpipe.preprocess.files import Document, list_documents
 from nbpipe.preprocess.options import MOST_TEXT, Options
-from nbpipe.preprocess.sandbox import Outcome, parse_all
+from nbpipe.preprocess.sandbox import Outcome, Sandbox, parse_all
 
 OPTIONS = Options(timeout=2, memory=300_000_000)
 Made = Callable[..., list[Document]]
@@ -196,6 +197,20 @@ def test_processes_that_cannot_start_stop_the_work(made: Made, monkeypatch: pyte
     monkeypatch.setattr(sandbox, "serve", os._exit)  # what each process would run, with arguments it does not take
     with pytest.raises(WorkError, match="the parsers' process cannot be started"):
         list(parse_all(made("a-1.txt"), OPTIONS, 2))
+
+
+def test_a_process_is_kept_for_the_next_documents_and_blames_none_if_it_died_meanwhile(
+    made: Made, misbehaving: ModuleType
+) -> None:
+    documents = made("pid-1.txt", "pid-2.txt", "pid-3.txt")
+    with Sandbox(OPTIONS, 1, misbehaving.by_name) as kept:
+        first, second = (next(kept.parse([document])).parsed.pages[0] for document in documents[:2])
+        assert first == second
+        os.kill(int(first), signal.SIGKILL)
+        assert ended(int(first))
+        (third,) = kept.parse(documents[2:])
+    assert (third.parsed.status, third.parsed.pages[0] == first) == ("ok", False)
+    assert ended(int(third.parsed.pages[0]))
 
 
 def test_stopping_early_leaves_no_process(made: Made, misbehaving: ModuleType) -> None:
