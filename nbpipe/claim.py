@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 
 from nbpipe import storage
+from nbpipe.addresses import address_of
 from nbpipe.errors import NbpipeError, StoppedError, WorkError
 from nbpipe.run import remove
 
@@ -119,7 +120,7 @@ class Work:
     def write(self) -> None:
         """Rewrite the claim; not flushed to the disk, since it says nothing that must survive the machine."""
         path, content = _path(self.folder, self.number), _content(self.progress)
-        if storage.address(path):
+        if address_of(path):
             storage.overwrite(path, content)
             return
         draft = self.folder / f"{_DRAFT}{secrets.token_hex(4)}"
@@ -174,7 +175,7 @@ def read_claim(folder: Path, now: float | None = None) -> Claim | None:
     for path, changed in sorted(_claims(folder).items(), reverse=True):
         try:
             silence = max(0.0, (time.time() if now is None else now) - changed)
-            content = json.loads(storage.read(path) if storage.address(path) else path.read_bytes())
+            content = json.loads(storage.read(path) if address_of(path) else path.read_bytes())
             return Claim(_number(path), dict(content["owner"]), Progress(**content["progress"]), silence)
         except FileNotFoundError:
             continue
@@ -186,7 +187,7 @@ def read_claim(folder: Path, now: float | None = None) -> Claim | None:
 def _claims(folder: Path) -> dict[Path, float]:
     """Return the claims in a folder, with the time of their last sign of life."""
     found = {}
-    if storage.address(folder):
+    if address_of(folder):
         return {folder / one.name: one.changed for one in storage.beside(folder) if _NAME.fullmatch(one.name)}
     for path in folder.glob(f"{_PREFIX}*"):
         with suppress(FileNotFoundError):
@@ -198,7 +199,7 @@ def _claims(folder: Path) -> dict[Path, float]:
 def _now(folder: Path) -> float:
     """Return what the folder's storage takes for the time: machines that share it need not agree on theirs."""
     draft = folder / f"{_DRAFT}{secrets.token_hex(4)}"
-    if storage.address(draft):
+    if address_of(draft):
         return storage.clock(draft)
     try:
         draft.touch()
@@ -228,12 +229,12 @@ def _take(folder: Path) -> int:
             waited = True
             done, total = sum(newest.progress.done.values()), newest.progress.total
             print(f"{folder.name}: another process is at it, with {done:,} of {total:,} documents done; waiting for it")
-        time.sleep(BEAT if storage.address(folder) else _POLL)
+        time.sleep(BEAT if address_of(folder) else _POLL)
 
 
 def _make(path: Path) -> bool:
     """Make a claim; of several processes one gets it."""
-    if storage.address(path):
+    if address_of(path):
         return storage.create(path, _content(Progress()))
     try:
         with path.open("xb") as file:

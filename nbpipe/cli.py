@@ -11,13 +11,13 @@ from typing import Any
 import click
 
 from nbpipe import __version__
+from nbpipe.addresses import address_of, without_secrets
 from nbpipe.book import SLOW_CHECKER
 from nbpipe.config import DEMO, relative, resolve
 from nbpipe.cost import GPU_PRICE, VM_PRICE
 from nbpipe.errors import NbpipeError, RequestError
 from nbpipe.run import Run
 from nbpipe.stopping import KEPT
-from nbpipe.storage import address, without_secrets
 
 
 def _terminated(*_: object) -> None:
@@ -151,8 +151,8 @@ def _execute(given: dict[str, Any]) -> None:
 
 def _tell(index: Path) -> None:
     """Print where a report is; of one in object storage also where its copy can be opened."""
-    click.echo(address(index) or index)
-    if address(index):
+    click.echo(address_of(index) or index)
+    if address_of(index):
         click.echo(f"to open it on this machine: {index}", err=True)
 
 

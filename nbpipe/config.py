@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
-from nbpipe import storage
+from nbpipe import copies, storage
+from nbpipe.addresses import address_of, is_address, path_of, without_secrets
 from nbpipe.array import outside, place
 from nbpipe.errors import RequestError, nearest
 from nbpipe.run import Run, planned
@@ -36,14 +37,14 @@ def resolve(value: Any) -> Path:
     """Return a path as an absolute one, relative ones starting at `base()`; of an address that of its copy."""
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
         raise ValueError("not a path")
-    if storage.is_address(value):
-        return storage.local(str(value))
+    if is_address(value):
+        return path_of(str(value))
     return Path(os.path.normpath(base() / Path(value).expanduser()))
 
 
 def relative(path: Path) -> str:
     """Return a path as people should see it: relative to `base()` where it lies below, else whole; or an address."""
-    if place := storage.address(path):
+    if place := address_of(path):
         return place
     return path.relative_to(base()).as_posix() if path.is_relative_to(base()) else str(path)
 
@@ -54,8 +55,8 @@ def _resolve_optional(value: Any) -> Path | None:
 
 def _folder_or_name(value: Any) -> Any:
     """Return the absolute path of a folder that is there; a name of elsewhere, such as a hub's, as it is."""
-    if isinstance(value, str) and storage.is_address(value):
-        storage.fetch(resolve(value), "*")
+    if isinstance(value, str) and is_address(value):
+        copies.fetch(resolve(value), "*")
     return place if isinstance(value, str) and value.strip() and (place := resolve(value)).is_dir() else value
 
 
@@ -90,8 +91,8 @@ class Config(Shown, BaseModel):
             return f"{name}: missing; accepted: {accepted}"
         choices = re.findall("'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))
         hint = nearest(value, choices) if isinstance(value, str) else _quote_hint(name, detail)
-        shown = storage.without_secrets(repr(value)) if storage.is_address(value) else repr(value)
-        if storage.is_address(value) and detail["type"] == "value_error":
+        shown = without_secrets(repr(value)) if is_address(value) else repr(value)
+        if is_address(value) and detail["type"] == "value_error":
             hint = f"; {detail['ctx']['error']}"
         return f"{name} = {shown} ({type(value).__name__}): accepted is {accepted}{hint}"
 
@@ -256,7 +257,7 @@ class Train(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _need_folder("run", self.run)
-        if self.labels and not storage.bring(self.labels):
+        if self.labels and not copies.bring(self.labels):
             raise ValueError(f"labels = {relative(self.labels)!r}: no such file{_neighbour(self.labels)}")
         if (self.model == "pretrained") != bool(self.encoder):
             raise ValueError(
@@ -306,7 +307,7 @@ def _planned(run: Any) -> int | None:
 
 def _need_folder(name: str, path: Path) -> None:
     if not storage.is_folder(path):
-        if place := storage.address(path):
+        if place := address_of(path):
             raise ValueError(
                 f"{name} = {place!r}: holds nothing, or is a file; accepted is a folder there that holds something"
             )

@@ -19,11 +19,11 @@ import psutil
 
 import nbpipe
 from nbpipe import seal
+from nbpipe.addresses import TEMPORARY
 from nbpipe.audit import RECEIPT, read_receipt, trusted
 from nbpipe.book import SLOW_CHECKER, read_cells
 from nbpipe.errors import WorkError
 from nbpipe.run import Run, move, write
-from nbpipe.storage import TEMPORARY
 from nbpipe.verify import execution_problems, notebook_findings
 
 _GRACE = 10  # seconds

@@ -17,6 +17,7 @@ import psutil
 from IPython import get_ipython
 
 from nbpipe import crate, storage
+from nbpipe.addresses import address_of, is_address, path_of
 from nbpipe.audit import Receipt
 from nbpipe.config import Config
 from nbpipe.errors import RequestError, WorkError
@@ -79,9 +80,9 @@ def papermill_draft() -> bytes | None:
     words, folder = _papermill()
     names = [word.replace("{{", "{").replace("}}", "}") for word in words if word.endswith(".ipynb")]
     for _ in range(_TRIES if names else 0):
-        for path in (storage.local(name) if storage.is_address(name) else folder / name for name in reversed(names)):
+        for path in (path_of(name) if is_address(name) else folder / name for name in reversed(names)):
             with suppress(OSError, ValueError, TypeError, KeyError):
-                data = storage.read(path) if storage.address(path) else path.read_bytes()
+                data = storage.read(path) if address_of(path) else path.read_bytes()
                 noted = json.loads(data)["metadata"]["papermill"]
                 if noted["end_time"] is None and Path(noted["output_path"]).name == path.name:
                     return data

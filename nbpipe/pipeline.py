@@ -15,6 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from nbpipe.addresses import address_of
 from nbpipe.array import resubmissions
 from nbpipe.audit import read_receipt, trusted
 from nbpipe.config import STATUSES, Config, Explain, Preprocess, Train, base, relative
@@ -27,7 +28,7 @@ from nbpipe.preprocess.stage import open_shard
 from nbpipe.progress import say
 from nbpipe.run import Run, planned, sweep
 from nbpipe.status import Status, read_status
-from nbpipe.storage import address, is_folder
+from nbpipe.storage import is_folder
 from nbpipe.verify import notebook_findings
 
 CONFIGS: dict[str, type[Config]] = {"preprocess": Preprocess, "train": Train, "explain": Explain}
@@ -224,7 +225,7 @@ def _injected(parameters: dict[str, Any]) -> dict[str, Any]:
     paths = {name: Path(value) for name, value in parameters.items() if isinstance(value, str) and value[:1] == "/"}
     paths |= {name: value for name, value in parameters.items() if isinstance(value, Path)}
     return parameters | {
-        name: address(path) or Path(os.path.relpath(path, base())).as_posix() for name, path in paths.items()
+        name: address_of(path) or Path(os.path.relpath(path, base())).as_posix() for name, path in paths.items()
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from nbpipe.audit import Receipt, read_receipt, trusted
+from nbpipe.copies import bring
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.engines import cores
 from nbpipe.preprocess.files import Document, id_of, list_documents
@@ -21,7 +22,7 @@ from nbpipe.preprocess.parts import Gathering
 from nbpipe.preprocess.sandbox import Outcome, parse_all
 from nbpipe.progress import progress
 from nbpipe.run import Run
-from nbpipe.storage import bring, is_folder
+from nbpipe.storage import is_folder
 from nbpipe.train.model import Classifier
 from nbpipe.train.shards import check_shards, stream_texts
 

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbpipe import storage
+from nbpipe import copies, storage
+from nbpipe.addresses import TEMPORARY, address_of, is_address, path_of
 from nbpipe.errors import WorkError
-from nbpipe.storage import TEMPORARY
 
 _DOCUMENTS = ".documents"
 _WHOLE = ("*.json", "shards/*", "earlier/*", "model/*", "explain/*", "audit/*", _DOCUMENTS)  # the report is made again
@@ -83,12 +83,12 @@ class Run:
         return self.audit / f"{name}.ipynb"
 
     def fetch(self, *names: str, anew: bool = False) -> None:
-        """Bring what is needed here, where the run lies in object storage: see `storage.fetch`; without names all."""
-        storage.fetch(self.folder, *(names or _WHOLE), anew=anew)
+        """Bring what is needed here, where the run lies in object storage: see `copies.fetch`; without names all."""
+        copies.fetch(self.folder, *(names or _WHOLE), anew=anew)
 
     def remember_documents(self, documents: Path) -> None:
         """Note where the documents lie, seen from the run folder; `nbpipe retry` on this machine finds them so."""
-        place = (storage.address(documents) or os.path.relpath(documents, self.folder)).encode(errors="surrogateescape")
+        place = (address_of(documents) or os.path.relpath(documents, self.folder)).encode(errors="surrogateescape")
         note = self.folder / _DOCUMENTS
         if not note.exists() or note.read_bytes() != place:
             write(note, place)
@@ -99,7 +99,7 @@ class Run:
         if not note.exists():
             return None
         place = os.fsdecode(note.read_bytes())
-        return storage.local(place) if storage.is_address(place) else Path(os.path.normpath(self.folder / place))
+        return path_of(place) if is_address(place) else Path(os.path.normpath(self.folder / place))
 
 
 def shard_name(shard: int, num_shards: int) -> str:
@@ -148,10 +148,10 @@ def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
 
 def _put_in_place(source: Path, path: Path) -> None:
     """Rename a file; where its new place is in object storage, after it is there."""
-    version = storage.put(source, path) if storage.address(path) else ""
+    version = storage.put(source, path) if address_of(path) else ""
     source.replace(path)
     if version:
-        storage.note(path, version)
+        copies.note(path, version)
 
 
 def write(path: Path, data: bytes) -> None:
@@ -162,9 +162,9 @@ def write(path: Path, data: bytes) -> None:
 
 def write_once(path: Path, data: bytes) -> bool:
     """Write `data` unless `path` exists; of several machines one wins. Return whether this one did."""
-    if storage.address(path):
+    if address_of(path):
         won = storage.create(path, data)
-        storage.bring(path)
+        copies.bring(path)
         return won
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
@@ -182,20 +182,20 @@ def write_once(path: Path, data: bytes) -> bool:
 def move(path: Path, target: Path) -> None:
     """Rename a file; in object storage, where nothing can be renamed, the new one is there before the old one goes."""
     _put_in_place(path, target)
-    if storage.address(path):
+    if address_of(path):
         storage.delete(path)
 
 
 def remove(path: Path) -> None:
     """Remove a file, if it is there."""
-    if storage.address(path):
+    if address_of(path):
         storage.delete(path)
     path.unlink(missing_ok=True)
 
 
 def move_folder(folder: Path, target: Path) -> None:
     """Rename a folder, if it is there; in object storage, every object of it."""
-    if storage.address(folder):
+    if address_of(folder):
         storage.move_folder(folder, target)
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.exists():
@@ -206,7 +206,7 @@ def move_folder(folder: Path, target: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove a folder with all that it holds, if it is there."""
-    if storage.address(folder):
+    if address_of(folder):
         storage.delete_folder(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -221,7 +221,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         if folder.exists():
             folder.replace(old)
         draft.replace(folder)
-        storage.put_folder(folder)
+        copies.put_folder(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

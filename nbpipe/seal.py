@@ -19,8 +19,8 @@ from typing import Any
 
 from nbpipe.audit import Receipt, as_json
 from nbpipe.book import Cell, digest_of, read_cells, shown_as
+from nbpipe.copies import fetch
 from nbpipe.run import remove, write
-from nbpipe.storage import fetch
 
 FOLDER = "seals"
 _UNKNOWN = {"shows": None, "prints": None}

@@ -17,7 +17,8 @@ from conftest import make_documents, nbpipe
 from fsspec.implementations.memory import MemoryFileSystem
 from objects import ENVIRONMENT, Server, served
 
-from nbpipe import claim, run, storage
+from nbpipe import addresses, claim, run, storage
+from nbpipe.addresses import address_of
 from nbpipe.audit import Stamp, find_receipt
 from nbpipe.claim import claimed, read_claim
 from nbpipe.config import Preprocess, Train, relative, resolve
@@ -54,7 +55,7 @@ def bucket(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 def move_to(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Become another machine: one with other copies."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(machine))
-    storage._copies.cache_clear()
+    addresses.copies.cache_clear()
 
 
 def preprocess(
@@ -90,8 +91,8 @@ def test_an_address_has_a_path_and_a_path_below_the_copies_an_address() -> None:
     assert (path.name, relative(path)) == ("run", "s3://lab/some/run")
     assert relative(path / "model") == "s3://lab/some/run/model"
     assert resolve(Path("s3://lab/some/run")) == path
-    assert storage.address(path / ".tmp-1-report" / "index.html") is None
-    assert storage.address(Path("/srv/run")) is None
+    assert address_of(path / ".tmp-1-report" / "index.html") is None
+    assert address_of(Path("/srv/run")) is None
     assert resolve("file:///srv/run") == Path("/srv/run")
 
 

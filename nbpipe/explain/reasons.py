@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nbpipe import storage
+from nbpipe import copies
+from nbpipe.addresses import address_of
 from nbpipe.audit import Receipt
 from nbpipe.errors import WorkError
 from nbpipe.preprocess.options import Options
@@ -114,7 +115,7 @@ def _file(folder: Path, name: str) -> Path | None:
     """Return a document's file, of object storage after it was brought here; None where it cannot be."""
     path = folder / name
     try:
-        return path if storage.address(path) is None or storage.bring(path) else None
+        return path if address_of(path) is None or copies.bring(path) else None
     except (OSError, WorkError):
         return None
 

@@ -27,9 +27,9 @@ from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.lib.utils import ImageReader, simpleSplit
 from reportlab.pdfgen.canvas import Canvas
 
+from nbpipe.addresses import TEMPORARY
 from nbpipe.audit import as_json
 from nbpipe.errors import RequestError, WorkError
-from nbpipe.storage import TEMPORARY
 
 LABELS = {"IPython": 60, "PIL": 50, "asyncio": 40, "click": 40, "prompt_toolkit": 60, "tornado": 60}  # at most
 MANIFEST = ".demo.json"

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from nbpipe import storage
+from nbpipe.addresses import address_of
 from nbpipe.errors import RequestError
 
 
@@ -36,7 +37,7 @@ def list_documents(folder: Path) -> list[Document]:
     Raises RequestError where a folder cannot be listed, or two names become the same id; WorkError where object storage
     does not answer.
     """
-    if storage.address(folder):
+    if address_of(folder):
         return sorted(_objects(folder))
     found: list[Document] = []
     seen: set[tuple[int, int]] = set()
@@ -59,7 +60,7 @@ def _objects(folder: Path) -> Iterator[Document]:
         if not all(names):
             raise RequestError(f"documents: {one.name!r} has an empty name between two slashes; rename it")
         if not any(name.startswith(".") for name in names):
-            yield Document(one.name, one.bytes, folder / one.name, f"{storage.address(folder)}/{one.name}")
+            yield Document(one.name, one.bytes, folder / one.name, f"{address_of(folder)}/{one.name}")
 
 
 @contextmanager

@@ -14,12 +14,12 @@ from typing import Self
 import numpy as np
 import polars as pl
 
+from nbpipe.addresses import address_of
 from nbpipe.audit import Receipt
 from nbpipe.config import Train, base
 from nbpipe.errors import WorkError
 from nbpipe.run import Run
 from nbpipe.shown import Shown, Table
-from nbpipe.storage import address
 from nbpipe.train.labels import read_labels
 from nbpipe.train.shards import check_shards, planned_paths, removed_paths, stream_texts
 from nbpipe.train.text import Counts, count_parts
@@ -52,7 +52,7 @@ class Documents(Shown):
         """
         run, here = Run(self.receipts[0].folder.parents[1]), base()
         folder = run.documents()
-        if not folder or address(folder) or not (folder.is_relative_to(here) and run.folder.is_relative_to(here)):
+        if not folder or address_of(folder) or not (folder.is_relative_to(here) and run.folder.is_relative_to(here)):
             return ""
         start = Path.cwd() if Path.cwd() != here else run.audit
         return Path(os.path.relpath(folder / path, start)).as_posix()

@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
+from nbpipe.copies import put_folder
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.run import write
-from nbpipe.storage import put_folder
 from nbpipe.train.networks import RATE, Windowed
 from nbpipe.train.sequences import Recipe
 from nbpipe.train.words import Tokens

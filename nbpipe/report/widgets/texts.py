@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 
 from nbpipe.audit import Receipt, digest, find_receipt
 from nbpipe.config import STATUSES, relative, resolve
+from nbpipe.copies import bring
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.parts import PART_ROWS, Parts
 from nbpipe.preprocess.stage import Parsing
 from nbpipe.records import LEDGER, PART, read_table
 from nbpipe.run import Run, planned
-from nbpipe.storage import bring
 
 
 @dataclass(frozen=True, eq=False)
