@@ -6,14 +6,15 @@ takes a path takes an address too, and nothing need be passed along beside it.
 
 import os
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
 TEMPORARY = ".tmp-"
-_ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/+(.*)", re.DOTALL)
-_HOLDS_SECRET = re.compile(r"[^/@]*:[^/@]*@|[^?]*\?")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+]+):/+(.*)", re.DOTALL)
+_HOLDS_SECRET = re.compile(r".*:.*@|.*\?.*=", re.DOTALL)
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN")
 
 
@@ -25,6 +26,7 @@ def is_address(value: object) -> bool:
 def path_of(address: str) -> Path:
     """Return the path that stands for an address on this machine; raise ValueError where it cannot be one."""
     scheme, rest = _ADDRESS.fullmatch(address).groups()
+    scheme = scheme.lower()
     if scheme in ("file", "local"):
         return Path("/" + rest)
     if _HOLDS_SECRET.match(rest):
@@ -32,6 +34,8 @@ def path_of(address: str) -> Path:
     parts = rest.removesuffix("/").split("/")
     if not all(parts) or {".", ".."} & set(parts):
         raise ValueError("an address has no empty names, '.' or '..'")
+    with suppress(OSError):  # found when something is written there
+        copies().mkdir(mode=0o700, parents=True, exist_ok=True)
     return copies().joinpath(scheme, *parts)
 
 
@@ -47,7 +51,8 @@ def without_secrets(text: str) -> str:
     """Return text in which nothing stands that an address should not have held, nor what the environment keeps."""
     for name in _SECRETS:
         text = text.replace(os.environ.get(name) or "\0", "…")
-    return re.sub(r"([a-z][a-z0-9+]+:/+)[^\s/@'\"]*:[^\s/@'\"]*@", r"\1…@", text)
+    text = re.sub(r"([A-Za-z][A-Za-z0-9+]+:/+)[^'\"]*:[^'\"]*@", r"\1…@", text)
+    return re.sub(r"([A-Za-z][A-Za-z0-9+]+:/+[^\s'\"?]*)\?[^\s'\"]*=[^\s'\"]*", r"\1?…", text)
 
 
 @cache

@@ -196,7 +196,7 @@ def _claims(folder: Path) -> dict[Path, float]:
     return found
 
 
-def _now(folder: Path) -> float:
+def now_of(folder: Path) -> float:
     """Return what the folder's storage takes for the time: machines that share it need not agree on theirs."""
     draft = folder / f"{_DRAFT}{secrets.token_hex(4)}"
     if address_of(draft):
@@ -219,7 +219,7 @@ def _take(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     waited = False
     while True:
-        newest = read_claim(folder, _now(folder))
+        newest = read_claim(folder, now_of(folder))
         if newest is None or not newest.running or newest.stalled or newest.owner == _me():
             number = newest.number + 1 if newest else 1
             if _make(_path(folder, number)):

@@ -18,6 +18,7 @@ from nbpipe.cost import GPU_PRICE, VM_PRICE
 from nbpipe.errors import NbpipeError, RequestError
 from nbpipe.run import Run
 from nbpipe.stopping import KEPT
+from nbpipe.storage import is_folder
 
 
 def _terminated(*_: object) -> None:
@@ -169,7 +170,7 @@ def predict(run: Path, documents: Path, out: Path | None) -> None:
     from nbpipe.predict import write_csv
     from nbpipe.run import replacing
 
-    if out is not None and out.is_dir():
+    if out is not None and is_folder(out):
         raise RequestError(f"--out {out.name}: a folder; accepted is a file to write")
     if out is None:
         write_csv(predictions(Run(run), documents), sys.stdout)

@@ -39,6 +39,8 @@ def resolve(value: Any) -> Path:
         raise ValueError("not a path")
     if is_address(value):
         return path_of(str(value))
+    if "://" in str(value):
+        raise ValueError("no address that can be used; accepted is such as s3://bucket/folder")
     return Path(os.path.normpath(base() / Path(value).expanduser()))
 
 
@@ -57,6 +59,8 @@ def _folder_or_name(value: Any) -> Any:
     """Return the absolute path of a folder that is there; a name of elsewhere, such as a hub's, as it is."""
     if isinstance(value, str) and is_address(value):
         copies.fetch(resolve(value), "*")
+        if not resolve(value).is_dir():
+            raise ValueError("holds nothing")
     return place if isinstance(value, str) and value.strip() and (place := resolve(value)).is_dir() else value
 
 
@@ -91,8 +95,8 @@ class Config(Shown, BaseModel):
             return f"{name}: missing; accepted: {accepted}"
         choices = re.findall("'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))
         hint = nearest(value, choices) if isinstance(value, str) else _quote_hint(name, detail)
-        shown = without_secrets(repr(value)) if is_address(value) else repr(value)
-        if is_address(value) and detail["type"] == "value_error":
+        shown = without_secrets(repr(value))
+        if "://" in shown and detail["type"] == "value_error":
             hint = f"; {detail['ctx']['error']}"
         return f"{name} = {shown} ({type(value).__name__}): accepted is {accepted}{hint}"
 
@@ -209,7 +213,7 @@ class Preprocess(Config):
             raise ValueError(outside(self.shard, self.num_shards))
         if self.documents != resolve(DEMO):
             _need_folder("documents", self.documents)
-        if self.run.exists() and not self.run.is_dir():
+        if not storage.is_folder(self.run) and copies.bring(self.run):
             raise ValueError(f"run = {relative(self.run)!r}: a file, not a folder")
         if self.documents in (self.run, *self.run.parents):
             raise ValueError(
@@ -320,5 +324,4 @@ def _need_folder(name: str, path: Path) -> None:
 
 def _neighbour(path: Path) -> str:
     """Name what stands beside a missing path and is spelt nearly like it."""
-    around = [entry.name for entry in path.parent.iterdir() if entry != path] if path.parent.is_dir() else []
-    return nearest(path.name, around)
+    return nearest(path.name, [name for name in storage.names(path.parent) if name != path.name])

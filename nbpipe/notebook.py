@@ -80,8 +80,9 @@ def papermill_draft() -> bytes | None:
     words, folder = _papermill()
     names = [word.replace("{{", "{").replace("}}", "}") for word in words if word.endswith(".ipynb")]
     for _ in range(_TRIES if names else 0):
-        for path in (path_of(name) if is_address(name) else folder / name for name in reversed(names)):
-            with suppress(OSError, ValueError, TypeError, KeyError):
+        for name in reversed(names):
+            with suppress(OSError, WorkError, ValueError, TypeError, KeyError):
+                path = path_of(name) if is_address(name) else folder / name
                 data = storage.read(path) if address_of(path) else path.read_bytes()
                 noted = json.loads(data)["metadata"]["papermill"]
                 if noted["end_time"] is None and Path(noted["output_path"]).name == path.name:

@@ -50,14 +50,13 @@ def run_all(given: dict[str, Any]) -> Run:
     stages = share_out(given)
     stages["preprocess"] = _as_planned(stages["preprocess"])
     config = Preprocess(**stages["preprocess"] | {"shard": 0})
-    for stage in ("train", "explain"):  # judged now, with a folder that is there in place of the run to come
-        CONFIGS[stage](**stages[stage] | {"run": Path.cwd()})
+    # Judged now, with a folder that is there in place of the run to come.
+    train, _ = (CONFIGS[stage](**stages[stage] | {"run": Path.cwd()}) for stage in ("train", "explain"))
     shard, run = open_shard(config), Run(config.run)
     run.fetch()
     sweep(run.audit)
-    labels = stages["train"].get("labels")
-    if labels:
-        csv_labels(labels, pl.Series("path", list(shard.plan.sizes)), removed_paths(run))
+    if train.labels:
+        csv_labels(train.labels, pl.Series("path", list(shard.plan.sizes)), removed_paths(run))
     _preprocess(run, shard.plan, stages["preprocess"], shard.parts.identity)
     names = [run.shard(index, config.num_shards) for index in range(config.num_shards)]
     inputs = {folder.name: read_receipt(folder).digest for folder in names}

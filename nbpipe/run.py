@@ -20,7 +20,10 @@ from nbpipe.addresses import TEMPORARY, address_of, is_address, path_of
 from nbpipe.errors import WorkError
 
 _DOCUMENTS = ".documents"
-_WHOLE = ("*.json", "shards/*", "earlier/*", "model/*", "explain/*", "audit/*", _DOCUMENTS)  # the report is made again
+_WHOLE = (  # the report is made again
+    *("plan.json", "forecast.json", "ro-crate-metadata.json", _DOCUMENTS),
+    *("shards/*", "earlier/*", "model/*", "explain/*", "audit/*"),
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class Run:
 
     def remember_documents(self, documents: Path) -> None:
         """Note where the documents lie, seen from the run folder; `nbpipe retry` on this machine finds them so."""
-        place = (address_of(documents) or os.path.relpath(documents, self.folder)).encode(errors="surrogateescape")
+        here = os.path.relpath(documents, self.folder) if address_of(self.folder) is None else os.fspath(documents)
+        place = (address_of(documents) or here).encode(errors="surrogateescape")
         note = self.folder / _DOCUMENTS
         if not note.exists() or note.read_bytes() != place:
             write(note, place)

@@ -5,6 +5,8 @@ and where one of several machines must win, the storage decides by a conditional
 environment alone.
 """
 
+import errno
+import mimetypes
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +20,9 @@ from nbpipe.addresses import address_of, without_secrets
 from nbpipe.errors import RequestError, WorkError
 
 THREADS = 16
+_SAID = 300  # characters of what a library says
+_LARGE = 50_000_000  # bytes: more is written in parts
+_HERE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     with _plainly(place), _if_there():
         system, base = _system(place)
-        return system.info(base)["type"] == "directory"
+        return system.info(base)["type"] == "directory" or bool(entries(path))  # an object may have its name too
     return False
 
 
@@ -57,7 +62,7 @@ def names(folder: Path) -> list[str]:
     """Return the names in a folder, here or in object storage; none where there is no folder."""
     place = address_of(folder)
     if place is None:
-        return [path.name for path in folder.iterdir()] if folder.exists() else []
+        return [path.name for path in folder.iterdir()] if folder.is_dir() else []
     with _plainly(place), _if_there():
         system, base = _system(place)
         return [name.rstrip("/").rpartition("/")[2] for name in system.ls(base, detail=False)]
@@ -104,7 +109,7 @@ def download(place: str, target: Path) -> None:
         try:
             system.get_file(base, str(target))
         except (FileNotFoundError, PermissionError) as error:
-            if _bucketless(error):
+            if _bucketless(error) or error.filename == str(target):
                 raise
             system.info(system._parent(base))  # raises too where it is not of this object alone
             alone = error
@@ -117,8 +122,13 @@ def put(source: Path, path: Path) -> str:
     place = address_of(path)
     with _plainly(place):
         system, base = _system(place)
-        system.put_file(str(source), base)
-        return _entry("", system.info(base)).version
+        if source.stat().st_size >= _LARGE:
+            system.put_file(str(source), base)
+            return _entry("", system.info(base)).version
+        kind = mimetypes.guess_type(path.name)[0]
+        said = system.pipe_file(base, source.read_bytes(), **({"ContentType": kind} if kind and _is_s3(place) else {}))
+        version = said.get("ETag") if isinstance(said, Mapping) else None  # of these very bytes
+        return version or _entry("", system.info(base)).version
 
 
 def overwrite(path: Path, data: bytes) -> None:
@@ -190,8 +200,8 @@ def delete_all(folder: Path, found: list[str]) -> None:
     """Delete objects by their names below a folder."""
     with _plainly(place := address_of(folder)):
         system, base = _system(place)
-        if found:
-            system.rm([f"{base}/{name}" for name in found])
+        with ThreadPoolExecutor(THREADS) as pool:  # one by one: many at once are taken for patterns
+            list(pool.map(lambda name: system.rm_file(f"{base}/{name}"), found))
 
 
 def _entry(name: str, info: Mapping[str, Any]) -> Entry:
@@ -210,6 +220,10 @@ def _system(place: str) -> tuple[Any, str]:
     scheme, rest = place.split("://", 1)
     system = _file_system(f"{scheme}://{rest.split('/')[0]}")
     return system, system._strip_protocol(place)
+
+
+def _is_s3(place: str) -> bool:
+    return place.startswith(("s3://", "s3a://"))
 
 
 @cache  # fsspec would make one for each thread
@@ -234,6 +248,11 @@ def _plainly(place: str | None) -> Iterator[None]:
     except (RequestError, WorkError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and (error.errno in _HERE or _is_local(error)):
+            raise WorkError(
+                f"{place}: no copy can be kept on this machine ({error.strerror}); make room, or let TMPDIR and "
+                "XDG_CACHE_HOME name other folders, then run the same again: what was finished is kept"
+            ) from None
         if isinstance(error, FileNotFoundError | FileExistsError) and not _bucketless(error):
             raise
         remedy = "check the address and the credentials, then run the same again: what was finished is kept"
@@ -255,6 +274,11 @@ def _bucketless(error: Exception) -> bool:
     return "bucket does not exist" in str(error)
 
 
+def _is_local(error: OSError) -> bool:
+    """Tell whether a file of this machine is at fault: only then an error names it."""
+    return isinstance(error.filename, str) and error.filename.startswith("/")
+
+
 def _reason(error: Exception) -> str:
     if _bucketless(error):
         return "there is no such bucket"
@@ -262,5 +286,5 @@ def _reason(error: Exception) -> str:
         return "access is denied to the credentials of the environment"
     if type(error).__name__ == "NoCredentialsError":
         return "there are no credentials in the environment"
-    said = str(error).strip().splitlines() or [""]
-    return f"cannot be reached ({without_secrets(f'{type(error).__name__}: {said[0]}')})"
+    said = " ".join(str(error).split())[:_SAID]
+    return f"cannot be reached ({without_secrets(f'{type(error).__name__}: {said}')})"

@@ -93,14 +93,24 @@ def test_an_address_has_a_path_and_a_path_below_the_copies_an_address() -> None:
     assert resolve(Path("s3://lab/some/run")) == path
     assert address_of(path / ".tmp-1-report" / "index.html") is None
     assert address_of(Path("/srv/run")) is None
+    assert resolve("S3://lab/some/run") == path
     assert resolve("file:///srv/run") == Path("/srv/run")
 
 
 @pytest.mark.parametrize(
-    "address", ["s3://a:b@lab/run", "s3://lab/run?X-Amz-Signature=1", "s3://lab//run", "s3://lab/../x"]
+    "address",
+    [
+        "s3://a:b@lab/run",
+        "s3://key:a:b/with/slashes@lab/run",
+        "S3://a:b@lab/run",
+        "s3://lab/run?X-Amz-Signature=a:b",
+        "s3://lab//run",
+        "s3://lab/../x",
+        "simplecache::s3://lab/run",
+    ],
 )
 def test_an_address_that_cannot_be_one_is_refused_without_saying_its_secret(address: str) -> None:
-    with pytest.raises(RequestError, match=r"^run = 's3://") as caught:
+    with pytest.raises(RequestError, match=r"^run = '(s3|S3|simplecache:)") as caught:
         Train(run=address)
     assert "a:b" not in str(caught.value)
 

@@ -5,20 +5,28 @@ enough; each goes when its outcome is known. Threads bring them, which look into
 need no network.
 """
 
+import os
+import shutil
 import tempfile
+import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 
+import psutil
+
 from nbpipe import storage
+from nbpipe.errors import WorkError
 from nbpipe.preprocess.files import Document
 
 _AHEAD, _AHEAD_BYTES = 128, 1 << 28  # documents that are under way or here, and their bytes; one at least
 _THREADS = 16
-_NAMED = 100  # characters kept of a file's name, its ending among them
+_FORGOTTEN = 3600.0  # seconds
+_NAMED = 100  # bytes kept of a file's name, its ending among them
 
 
 class Arrivals:
@@ -31,12 +39,16 @@ class Arrivals:
         self._far = deque(one for one in listed if one.address and one.bytes <= max_bytes)
         self._ready = [one for one in listed if not (one.address and one.bytes <= max_bytes)]
         self._held: dict[str, tuple[Document, Path]] = {}
+        self._brought: set[str] = set()
         self._bytes = self._coming = 0
         self._orders: SimpleQueue[tuple[Document, Path] | None] = SimpleQueue()
         self._came: SimpleQueue[Document | Exception] = SimpleQueue()
 
     def __enter__(self) -> "Arrivals":
-        self._folder = tempfile.TemporaryDirectory(prefix="nbpipe-", ignore_cleanup_errors=True) if self._far else None
+        self._folder = None
+        if self._far:
+            _sweep()
+            self._folder = tempfile.TemporaryDirectory(prefix=f"nbpipe-{os.getpid()}-", ignore_cleanup_errors=True)
         for _ in range(min(_THREADS, len(self._far))):
             Thread(target=_carry, args=(self._orders, self._came), daemon=True).start()
         self._order()
@@ -67,13 +79,20 @@ class Arrivals:
             if isinstance(found, Exception):
                 raise found
             self._coming -= 1
+            if found.path.exists():
+                self._brought.add(found.id)
             taken.append(found)
         return taken
 
     def done(self, name: str) -> None:
-        """Let the document of an id go."""
+        """Let the document of an id go; raise WorkError where its file was gone before, so nobody could read it."""
         if name in self._held:
             document, path = self._held.pop(name)
+            if name in self._brought and not path.exists():
+                raise WorkError(
+                    f"{document.address}: its copy was removed from this machine's folder of temporary files while it "
+                    "was read; let TMPDIR name another one, then run the same again: what was finished is kept"
+                )
             self._bytes -= document.bytes
             path.unlink(missing_ok=True)
             self._order()
@@ -83,11 +102,26 @@ class Arrivals:
             not self._held or (len(self._held) < _AHEAD and self._bytes + self._far[0].bytes <= _AHEAD_BYTES)
         ):
             document = self._far.popleft()
-            path = Path(self._folder.name) / f"{len(self._far)}-{document.path.name[-_NAMED:]}"
+            path = Path(self._folder.name) / f"{len(self._far)}-{_ending(document.path.name)}"
             self._held[document.id] = document, path
             self._bytes += document.bytes
             self._coming += 1
             self._orders.put((document, path))
+
+
+def _sweep() -> None:
+    """Remove what killed processes left, once it has lain for so long that they are dead on other machines too."""
+    for folder in Path(tempfile.gettempdir()).glob("nbpipe-*-*"):
+        process = folder.name.split("-")[1]
+        with suppress(OSError):
+            forgotten = time.time() - folder.stat().st_mtime > _FORGOTTEN
+            if forgotten and process.isdecimal() and not psutil.pid_exists(int(process)):
+                shutil.rmtree(folder)
+
+
+def _ending(name: str) -> str:
+    """Return the end of a file's name, which tells its kind and which errors may quote; short enough for any disk."""
+    return name.encode()[-_NAMED:].decode(errors="ignore")
 
 
 def _carry(orders: SimpleQueue[tuple[Document, Path] | None], came: SimpleQueue[Document | Exception]) -> None:

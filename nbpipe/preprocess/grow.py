@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nbpipe.audit import RECEIPT, find_receipt
-from nbpipe.claim import read_claim
+from nbpipe.claim import now_of, read_claim
 from nbpipe.errors import RequestError, WorkError
 from nbpipe.preprocess.files import Document, here, list_documents
 from nbpipe.preprocess.outcomes import outcomes_of
@@ -81,7 +81,8 @@ def grow(run: Run, folder: Path) -> Growth:
 
 def _refuse_busy(run: Run, plan: Plan) -> None:
     for shard in range(plan.num_shards):
-        claim = read_claim(run.shard(shard, plan.num_shards))
+        folder = run.shard(shard, plan.num_shards)
+        claim = read_claim(folder, now_of(folder)) if names(folder) else None
         if claim and claim.running and not claim.stalled:
             raise RequestError(f"{run.shard(shard, plan.num_shards).name}: is being worked on; stop it, or wait for it")
 
@@ -147,7 +148,7 @@ def _digest(path: Path) -> str:
 
 def drop_earlier(run: Run, plan: Plan) -> None:
     """Remove the shards that were set aside, once every shard of the plan is done."""
-    if not run.earlier.exists():
+    if not names(run.earlier):
         return
     run.fetch(f"shards/*/{RECEIPT}")
     if all(_done(run.shard(shard, plan.num_shards), plan) for shard in range(plan.num_shards)):

@@ -8,6 +8,7 @@ for the bytes to be the same; one that does not ends the work with an error that
 
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -181,7 +182,8 @@ def _plainly() -> Iterator[None]:
         while getattr(cause, "cause", None):
             cause = cause.cause
         said = str(cause).strip().splitlines() or [type(cause).__name__]
-        raise WorkError(f"engine = 'ray': {said[-1].removeprefix('nbpipe.errors.WorkError: ')}") from None
+        ours = [line for line in said if line.startswith("nbpipe.errors.")] or said
+        raise WorkError(f"engine = 'ray': {re.sub(r'^nbpipe.errors.[A-Za-z]+: ', '', ours[-1])}") from None
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from nbpipe.config import relative
+from nbpipe.copies import bring
 from nbpipe.cost import dollars, duration
 from nbpipe.errors import RequestError
 from nbpipe.report.clean import fill
@@ -23,6 +24,7 @@ from nbpipe.report.site import Around, write_site
 from nbpipe.report.spending import spendings
 from nbpipe.report.tested import Tested, tested
 from nbpipe.run import Run, replacing_folder, write
+from nbpipe.storage import names
 from nbpipe.train.scores import Scores, against
 
 NAME = "comparison"
@@ -139,7 +141,7 @@ def _refuse(runs: Sequence[Run], out: Path) -> None:
         if out == folder or folder in out.parents or out in folder.parents:
             raise RequestError(f"--out {relative(out)}: lies in a run or around it; accepted is a folder elsewhere")
     index = out / "index.html"
-    if out.exists() and not (index.is_file() and _OURS in index.read_bytes()[:4000]):
+    if (names(out) or out.is_file()) and not (bring(index) and _OURS in index.read_bytes()[:4000]):
         raise RequestError(f"--out {relative(out)}: is there and is no report of ours; accepted is a new folder's name")
 
 

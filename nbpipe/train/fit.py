@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nbpipe import __version__
 from nbpipe.config import Train
+from nbpipe.copies import fetch
 from nbpipe.errors import RequestError
 from nbpipe.run import Run
 from nbpipe.shown import Sentence, Shown, Table
@@ -224,7 +225,8 @@ def fit(start: Start) -> Training:
     loss is no number.
     """
     config, run = start.config, Run(start.config.run)
-    run.fetch("model/*", "tracking/*")
+    run.fetch("model/*")
+    fetch(run.folder, "tracking/*", prune=False)  # others may write there what is put there later
     with tracker(config.tracking, run.tracking, config.shareable()) as track, stoppable() as wish:
         fitting = _Fitting(start, Checkpoint(run.model / NAME, start.identity), wish, track)
         vocabulary, network = fitting.search()

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from nbpipe.copies import put_folder
 from nbpipe.errors import RequestError
 from nbpipe.run import write
 
@@ -52,6 +53,8 @@ class Track:
         """End what was begun elsewhere; failed: training did not reach its end."""
         for place in list(self._places):
             self._try(place, lambda place=place: place.close(failed))
+        if self._places:
+            self._try(self._places[0], lambda: put_folder(self.file.parent, prune=False))
 
     def _try(self, place: _Place, do: Any) -> None:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nbpipe.addresses import without_secrets
 from nbpipe.audit import Receipt, digest, find_receipt
 from nbpipe.config import STATUSES, relative, resolve
 from nbpipe.copies import bring
@@ -106,8 +107,11 @@ def run_of(given: Any) -> Run:
         run = Run(resolve(given))
         run.folder.exists()
         run.fetch()
+    except RequestError:
+        raise
     except (ValueError, OSError):
-        raise RequestError(f"run = {given!r}: accepted is a run folder, or what the stage's own cell gave") from None
+        shown = without_secrets(repr(given))
+        raise RequestError(f"run = {shown}: accepted is a run folder, or what the stage's own cell gave") from None
     return run
 
 
