@@ -7,6 +7,7 @@ for the bytes to be the same; one that does not ends the work with an error that
 """
 
 import logging
+import math
 import os
 import re
 import signal
@@ -39,7 +40,7 @@ except ImportError as error:
     raise RequestError(f"engine = 'ray': {error.name} is not installed; pip install 'nbpipe[ray]'") from None
 
 _GROUP, _GROUP_BYTES = 32, 1 << 24  # documents of a group at most, and their bytes, for the first to come soon
-_SHARE = 4  # of what is left, a group is at most this part of a worker's
+_SHARE = 4  # groups for each worker, so that none waits long for the last; each costs Ray about 50 ms of a core
 _IN_FLIGHT = 2  # groups that a worker has: the one that it parses, and the next
 _PATIENCE = 10  # seconds in which a cluster must answer
 _COLUMNS, _NODE = ("id", "bytes", "path", "address"), "node"
@@ -123,14 +124,12 @@ def _knock(address: str) -> None:
 
 
 def _grouped(documents: list[Document], workers: int) -> Iterator[list[Document]]:
-    """Yield the documents in groups, in order; ever smaller ones, so that no worker is long at the last."""
+    """Yield the documents in groups, in order."""
+    most = min(_GROUP, math.ceil(len(documents) / (workers * _SHARE)))
     group: list[Document] = []
-    left = len(documents)
     for document in documents:
-        most = min(_GROUP, max(1, left // (workers * _SHARE)))
-        if group and (len(group) >= most or sum(one.bytes for one in group) + document.bytes > _GROUP_BYTES):
+        if group and (len(group) == most or sum(one.bytes for one in group) + document.bytes > _GROUP_BYTES):
             yield group
-            left -= len(group)
             group = []
         group.append(document)
     yield group
