@@ -40,7 +40,7 @@ except ImportError as error:
     raise RequestError(f"engine = 'ray': {error.name} is not installed; pip install 'nbpipe[ray]'") from None
 
 _GROUP, _GROUP_BYTES = 32, 1 << 24  # documents of a group at most, and their bytes, for the first to come soon
-_SHARE = 4  # groups for each worker, so that none waits long for the last; each costs Ray about 50 ms of a core
+_SHARE = 4  # groups for each worker, so that none waits long for the last, and few, since each costs Ray some work
 _IN_FLIGHT = 2  # groups that a worker has: the one that it parses, and the next
 _PATIENCE = 10  # seconds in which a cluster must answer
 _COLUMNS, _NODE = ("id", "bytes", "path", "address"), "node"
