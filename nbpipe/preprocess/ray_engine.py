@@ -26,7 +26,7 @@ from nbpipe.preprocess.files import Document
 from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.outcomes import outcomes_of, table_of
 from nbpipe.preprocess.parsers import parse, parser_version
-from nbpipe.preprocess.sandbox import Outcome, Sandbox
+from nbpipe.preprocess.sandbox import Outcome, Sandbox, warm_up
 from nbpipe.preprocess.worker import Parser, as_listed
 
 # Read by a Ray that is started here: it tells nobody of its use, and says only what ends the work.
@@ -145,6 +145,7 @@ class _Worker:
     """What parses in a worker of Ray: groups one after the other, by a process of its own."""
 
     def __init__(self, options: Options, parser: Parser, version: str) -> None:
+        warm_up()
         self._sandbox, self._node = Sandbox(options, 1, parser), ray.util.get_node_ip_address()
         if parser_version() != version:
             raise WorkError(

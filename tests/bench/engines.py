@@ -2,11 +2,11 @@
 
     python tests/bench/engines.py FOLDER [FOLDER ...] [--repeats 3]
 
-Each lap is a fresh Python on this machine. It starts its engine, runs a folder of one document, then that and the whole
-one in turns, twice. start: seconds until the engine and its workers are up, which is the start and the first document;
-nbpipe on Ray and the plain script start their workers anew for each folder, so what one document took just before is
-taken off the whole folder's seconds too, of each engine alike. Medians over laps, which take turns; ratios are of
-medians. The plain script has one lap and one turn: it is slower many times over.
+Each lap is a fresh Python on this machine. It starts its engine, runs a folder of a few small documents for each core,
+then that and the whole one in turns, twice. start: seconds until the engine and all its workers are up, which is the
+start and the few; nbpipe on Ray and the plain script start their workers anew for each folder, so what the few took
+just before is taken off the whole folder's seconds too, of each engine alike. Medians over laps, which take turns;
+ratios are of medians. The plain script has one lap and one turn: it is slower many times over.
 """
 
 import argparse
@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+
+from nbpipe.preprocess.engines import cores
 
 
 def nbpipe(engine: str) -> Callable[[Path, Path], int]:
@@ -62,7 +64,7 @@ def plain() -> Callable[[Path, Path], int]:
     return run
 
 
-TURNS = 2
+TURNS, FEW = 2, 4
 ENGINES = {"local": lambda: nbpipe("local"), "ray": lambda: nbpipe("ray"), "plain": plain}
 NAMES = {"local": "nbpipe, this machine", "ray": "nbpipe on Ray", "plain": "plain Ray Data with pypdf"}
 
@@ -70,20 +72,22 @@ NAMES = {"local": "nbpipe, this machine", "ray": "nbpipe on Ray", "plain": "plai
 def lap(engine: str, folder: Path) -> None:
     """Print the seconds of the start, how many documents became text, and the seconds of the work, of each turn."""
     with tempfile.TemporaryDirectory() as place:
-        one = Path(place, "one")
-        one.mkdir()
-        shutil.copyfile(min(folder.rglob("*.pdf"), key=lambda path: path.stat().st_size), one / "one.pdf")
+        few = Path(place, "few")
+        few.mkdir()
+        smallest = min(folder.rglob("*.pdf"), key=lambda path: path.stat().st_size)
+        for number in range(FEW * cores()):
+            shutil.copyfile(smallest, few / f"{number}.pdf")
         began = time.perf_counter()
         run = ENGINES[engine]()
-        run(one, Path(place, "first"))
+        run(few, Path(place, "first"))
         start, works = time.perf_counter() - began, []
         for turn in range(1 if engine == "plain" else TURNS):
             times = [time.perf_counter()]
-            for source, name in ((one, "single"), (folder, "whole")):
+            for source, name in ((few, "few"), (folder, "whole")):
                 count = run(source, Path(place, f"{name}-{turn}"))
                 times.append(time.perf_counter())
-            single, whole = (later - earlier for earlier, later in pairwise(times))
-            works.append(whole - single)
+            start_again, whole = (later - earlier for earlier, later in pairwise(times))
+            works.append(whole - start_again)
         print(start, count, *works)
 
 
