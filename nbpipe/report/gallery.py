@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nbpipe.addresses import address_of
 from nbpipe.config import relative
 from nbpipe.copies import bring
 from nbpipe.cost import dollars, duration
@@ -141,7 +142,8 @@ def _refuse(runs: Sequence[Run], out: Path) -> None:
         if out == folder or folder in out.parents or out in folder.parents:
             raise RequestError(f"--out {relative(out)}: lies in a run or around it; accepted is a folder elsewhere")
     index = out / "index.html"
-    if (names(out) or out.is_file()) and not (bring(index) and _OURS in index.read_bytes()[:4000]):
+    there = names(out) if address_of(out) else out.exists()
+    if there and not (bring(index) and _OURS in index.read_bytes()[:4000]):
         raise RequestError(f"--out {relative(out)}: is there and is no report of ours; accepted is a new folder's name")
 
 
