@@ -213,7 +213,8 @@ class Preprocess(Config):
             raise ValueError(outside(self.shard, self.num_shards))
         if self.documents != resolve(DEMO):
             _need_folder("documents", self.documents)
-        if not storage.is_folder(self.run) and copies.bring(self.run):
+        there = copies.bring(self.run) if address_of(self.run) else self.run.exists()
+        if there and not storage.is_folder(self.run):
             raise ValueError(f"run = {relative(self.run)!r}: a file, not a folder")
         if self.documents in (self.run, *self.run.parents):
             raise ValueError(
