@@ -31,6 +31,8 @@ from nbpipe.run import Run
 from nbpipe.status import read_status
 
 BUCKET, DOCUMENTS = "lab", 60
+# Of the folders where tests find modules, this one first: others have a conftest too.
+HERE = os.pathsep.join([str(Path(__file__).parent), *sys.path])
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +197,7 @@ def test_ray_nodes_bring_documents_from_a_bucket_themselves(bucket: Server, tmp_
         "from test_storage import preprocess;"
         "preprocess('s3://lab/documents', 's3://lab/run', engine='ray', ray_address='local')"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"PYTHONPATH": HERE}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert parts(bucket) == expected(tmp_path)
@@ -281,8 +283,7 @@ def test_a_killed_shard_goes_on_on_another_machine(
         return 30.0 if number >= 20 else number * 0.1
 
     bucket.fault = late
-    path = os.pathsep.join(sys.path)
-    process = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": path})
+    process = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": HERE})
     folder = resolve("s3://lab/run/shards/00000-of-00002")
     wait_for(lambda: ".unfinished.parquet" in storage.names(folder))
     process.send_signal(signal.SIGKILL)
