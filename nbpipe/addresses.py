@@ -51,7 +51,7 @@ def without_secrets(text: str) -> str:
     """Return text in which nothing stands that an address should not have held, nor what the environment keeps."""
     for name in _SECRETS:
         text = text.replace(os.environ.get(name) or "\0", "…")
-    text = re.sub(r"([A-Za-z][A-Za-z0-9+]+:/+)[^'\"]*:[^'\"]*@", r"\1…@", text)
+    text = re.sub(r"([A-Za-z][A-Za-z0-9+]+:/+)[^\s'\"]*:[^\s'\"]*@", r"\1…@", text)
     return re.sub(r"([A-Za-z][A-Za-z0-9+]+:/+[^\s'\"?]*)\?[^\s'\"]*=[^\s'\"]*", r"\1?…", text)
 
 

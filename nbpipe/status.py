@@ -106,7 +106,8 @@ class Status(Shown):
 
 def read_status(run: Run) -> Status:
     """Return how far each stage is; raise RequestError where the folder is no run."""
-    run.fetch("plan.json", f"*/{RECEIPT}", "audit/*.failed.ipynb")
+    receipts = (f"shards/*/{RECEIPT}", f"model/{RECEIPT}", f"explain/{RECEIPT}")
+    run.fetch("plan.json", *receipts, "audit/*.failed.ipynb")
     plan = _plan(run)
     shards = [_shard(run, index, plan.num_shards, len(ids)) for index, ids in enumerate(plan.shards)]
     folders = [run.shard(index, plan.num_shards) for index in range(plan.num_shards)]

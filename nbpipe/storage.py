@@ -19,7 +19,7 @@ from typing import Any
 from nbpipe.addresses import address_of, without_secrets
 from nbpipe.errors import RequestError, WorkError
 
-THREADS = 16
+THREADS = 16  # that ask at once
 _SAID = 300  # characters of what a library says
 _LARGE = 50_000_000  # bytes: more is written in parts
 _HERE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)

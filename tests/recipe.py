@@ -84,11 +84,12 @@ class Site:
         (shard,) = [index for index, ids in enumerate(Plan(sizes, SHARDS).shards) if SLOW in ids]
         return shard
 
-    def parse_here(self, run: Path) -> None:
-        """Parse every shard in this process, into another run."""
+    def parts_here(self, run: Path) -> dict[str, bytes]:
+        """Parse every shard in this process, into another run, and return the bytes of its parts."""
         for shard in range(SHARDS):
             config = Preprocess(documents=self.folder / "documents", run=run, shard=shard, num_shards=SHARDS, workers=1)
             finish(parse_shard(open_shard(config)), Stamp.now(config))
+        return parts(run)
 
 
 def parts(run: Path) -> dict[str, bytes]:

@@ -114,10 +114,8 @@ def test_every_shard_is_proven(site: Site) -> None:
 
 @pytest.mark.usefixtures("went")
 def test_the_parts_are_those_of_one_machine(site: Site, tmp_path: Path) -> None:
-    site.parse_here(tmp_path)
-    here, there = parts(tmp_path), parts(site.run.folder)
-    assert here == there
-    assert len(here) == SHARDS
+    here = site.parts_here(tmp_path)
+    assert (parts(site.run.folder), len(here)) == (here, SHARDS)
 
 
 def test_a_shard_that_fails_everywhere_is_said_each_time_and_in_the_exit_code(site: Site, tmp_path: Path) -> None:

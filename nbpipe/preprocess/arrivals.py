@@ -24,7 +24,6 @@ from nbpipe.errors import WorkError
 from nbpipe.preprocess.files import Document
 
 _AHEAD, _AHEAD_BYTES = 128, 1 << 28  # documents that are under way or here, and their bytes; one at least
-_THREADS = 16
 _FORGOTTEN = 3600.0  # seconds
 _NAMED = 100  # bytes kept of a file's name, its ending among them
 
@@ -49,13 +48,13 @@ class Arrivals:
         if self._far:
             _sweep()
             self._folder = tempfile.TemporaryDirectory(prefix=f"nbpipe-{os.getpid()}-", ignore_cleanup_errors=True)
-        for _ in range(min(_THREADS, len(self._far))):
+        for _ in range(min(storage.THREADS, len(self._far))):
             Thread(target=_carry, args=(self._orders, self._came), daemon=True).start()
         self._order()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for _ in range(_THREADS):
+        for _ in range(storage.THREADS):
             self._orders.put(None)
         if self._folder:
             self._folder.cleanup()

@@ -28,10 +28,9 @@ from nbpipe.preprocess.worker import Outcome
 from nbpipe.records import LEDGER, OUTCOME, PART, read_table
 from nbpipe.run import Run, move_folder, remove_folder, write, writing
 from nbpipe.shown import Sentence, Shown, Table
-from nbpipe.storage import names
+from nbpipe.storage import THREADS, names
 
 _SHOWN = 10
-_THREADS = 16
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,7 +97,7 @@ def taken_over(run: Run, documents: list[Document], parser: str) -> Iterator[Out
     parser: its version, as in receipts.
     """
     wanted = {document.id: document for document in documents}
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         for folder in sorted(run.earlier.glob("*/*"), reverse=True) if wanted else []:
             for part, ledger in _pieces(folder, parser):
                 found = [one for one in _outcomes(part, ledger, wanted) if one.bytes == wanted[one.id].bytes]

@@ -2,8 +2,8 @@
 
 Unusual: Ray is never given a document's risk. A worker of Ray parses its group in a process that can be killed, as the
 local engine does, so a segfault is one row; Ray by itself would try it again without end. What Ray repeats is the
-groups that a dying node had in work. Every node must see the documents under the same path, and have the same parsers,
-for the bytes to be the same; one that does not ends the work with an error that names it.
+groups that a dying node had in work. Every node must see the documents under the same path, or reach their address,
+and have the same parsers, for the bytes to be the same; one that does not ends the work with an error that names it.
 """
 
 import logging
