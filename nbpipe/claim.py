@@ -149,6 +149,10 @@ class Work:
             if self.held:
                 self.write()
 
+    def release(self) -> None:
+        """Remove the claim after its end, when its work is proven done; one that others made since stays."""
+        _forget(self.folder, self.number + 1)
+
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[Work]:
@@ -208,12 +212,6 @@ def now_of(folder: Path) -> float:
         draft.unlink(missing_ok=True)
 
 
-def release(folder: Path) -> None:
-    """Remove the claims of a folder whose work is proven done."""
-    for path in _claims(folder):
-        remove(path)
-
-
 def _take(folder: Path) -> int:
     """Make the next claim once the newest is free, and return its number."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -222,9 +220,12 @@ def _take(folder: Path) -> int:
         newest = read_claim(folder, now_of(folder))
         if newest is None or not newest.running or newest.stalled or newest.owner == _me():
             number = newest.number + 1 if newest else 1
-            if _make(_path(folder, number)):
-                _forget(folder, number)
-                return number
+            path = _path(folder, number)
+            if _make(path):
+                if max(map(_number, _claims(folder)), default=0) == number:
+                    _forget(folder, number)
+                    return number
+                remove(path)  # others took over, and removed what was read or listed here, in the meantime
         elif not waited:
             waited = True
             done, total = sum(newest.progress.done.values()), newest.progress.total
@@ -248,6 +249,7 @@ def _make(path: Path) -> bool:
 
 
 def _forget(folder: Path, number: int) -> None:
+    """Remove the claims before a number."""
     for path in _claims(folder):
         if _number(path) < number:
             remove(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nbpipe import claim
-from nbpipe.claim import claimed, read_claim, release
+from nbpipe.claim import claimed, read_claim
 from nbpipe.errors import WorkError
 
 HOLDER = """
@@ -21,8 +21,9 @@ from nbpipe.claim import claimed
 
 with claimed(Path(sys.argv[1])) as work:
     work.begin(10, {"ok": 4})
-    print("held", flush=True)
+    print(work.number, flush=True)
     time.sleep(float(sys.argv[2]))
+    work.check()
 """
 
 
@@ -36,7 +37,7 @@ def holder(folder: Path, seconds: float) -> subprocess.Popen[str]:
     """Start a process that holds the claim for some seconds."""
     command = [sys.executable, "-c", HOLDER, str(folder), str(seconds)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
+    assert int(process.stdout.readline()) == 1
     return process
 
 
@@ -122,7 +123,7 @@ def lose(folder: Path) -> None:
 
 def test_who_was_taken_over_stops_also_when_the_other_has_ended(tmp_path: Path) -> None:
     with claimed(tmp_path) as work:
-        release(tmp_path)
+        work.release()
         with pytest.raises(WorkError, match="another process took over"):
             work.check()
     assert list(tmp_path.iterdir()) == []
@@ -131,13 +132,30 @@ def test_who_was_taken_over_stops_also_when_the_other_has_ended(tmp_path: Path) 
 def test_of_many_that_take_a_stale_claim_over_one_at_a_time_holds_it(tmp_path: Path) -> None:
     elsewhere(tmp_path, claim.SILENT + 30)
     command = [sys.executable, "-c", HOLDER, str(tmp_path), "0.3"]
-    many = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(4)]
-    numbers = set()
-    while any(process.poll() is None for process in many):
-        numbers.add(read_claim(tmp_path).number)
-        time.sleep(0.02)
-    assert [process.wait() for process in many] == [0] * 4
-    assert max(numbers) == 5
+    many = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    said = [process.communicate()[0].split()[-1] for process in many]
+    assert [process.returncode for process in many] == [0] * 4
+    assert sorted(map(int, said)) == [2, 3, 4, 5]
+
+
+def test_a_claim_made_on_an_outdated_view_does_not_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with claimed(tmp_path):
+        pass
+    (tmp_path / ".claim-00001").rename(tmp_path / ".claim-00003")
+    views = iter([None])  # as when the claim that was listed was removed, by who made the next, before it was read
+    monkeypatch.setattr(claim, "read_claim", lambda folder, now=None: next(views, read_claim(folder, now)))
+    with claimed(tmp_path) as work:
+        work.check()
+        assert work.number == 4
+    assert [path.name for path in tmp_path.iterdir()] == [".claim-00004"]
+
+
+def test_who_is_done_leaves_the_claim_of_the_next_alone(tmp_path: Path) -> None:
+    with claimed(tmp_path) as first:
+        pass
+    with claimed(tmp_path) as second:
+        first.release()
+        second.check()
 
 
 def test_the_end_of_the_work_is_said_with_its_reason(tmp_path: Path) -> None:
@@ -160,7 +178,7 @@ def test_a_claim_that_is_just_being_made_counts_as_running(tmp_path: Path) -> No
 
 def test_no_thread_and_no_claim_are_left(tmp_path: Path) -> None:
     before = threading.active_count()
-    with claimed(tmp_path):
+    with claimed(tmp_path) as work:
         pass
-    release(tmp_path)
+    work.release()
     assert (threading.active_count(), list(tmp_path.iterdir())) == (before, [])

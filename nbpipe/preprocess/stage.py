@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nbpipe.audit import Receipt, Stamp, find_receipt, read_receipt, write_receipt
-from nbpipe.claim import claimed, release
+from nbpipe.claim import claimed
 from nbpipe.config import DEMO, STATUSES, Preprocess, resolve
 from nbpipe.cost import Terms
 from nbpipe.errors import WorkError
@@ -244,6 +244,6 @@ def finish(parsing: Parsing, stamp: Stamp, forecast: Forecast | None = None) -> 
         elif not parts.finished():
             write_receipt(parts.folder, "preprocess", stamp, **facts)
         parts.drop_fragments()
-    release(parts.folder)
+    work.release()
     drop_earlier(Run(parsing.shard.config.run), parsing.shard.plan)
     return read_receipt(parts.folder)
