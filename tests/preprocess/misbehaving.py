@@ -27,6 +27,15 @@ def slowly(path: Path, options: Options) -> Parsed:
     return parse(path, options)
 
 
+def patiently(path: Path, options: Options) -> Parsed:
+    """Read a document slowly, and more so until a host that joins late, and has LATE in its environment, reads one."""
+    joined = path.parent.with_name("joined")
+    if "LATE" in os.environ:
+        joined.touch()
+    time.sleep(0.05 if joined.exists() else 0.3)
+    return parse(path, options)
+
+
 def do_slow(path: Path) -> None:
     time.sleep(0.05)
 

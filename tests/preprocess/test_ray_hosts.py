@@ -29,7 +29,7 @@ from nbpipe.audit import Stamp
 from nbpipe.config import Preprocess
 from nbpipe.preprocess import ray_engine
 from nbpipe.preprocess.stage import finish, open_shard, parse_shard
-from misbehaving import slowly
+from misbehaving import patiently
 
 def check(outcome, document, node):
     nodes[node] += 1
@@ -37,7 +37,7 @@ def check(outcome, document, node):
 
 if __name__ == "__main__":
     nodes, before, ray_engine._check = Counter(), ray_engine._check, check
-    ray_engine.RayEngine.parse = partialmethod(ray_engine.RayEngine.parse, parser=slowly)
+    ray_engine.RayEngine.parse = partialmethod(ray_engine.RayEngine.parse, parser=patiently)
     config = Preprocess(documents="documents", run="run", engine="ray", ray_address=sys.argv[1])
     finish(parse_shard(open_shard(config)), Stamp.now(config))
     Path("nodes.json").write_text(json.dumps(nodes))
@@ -79,7 +79,7 @@ class Cluster:
         self.env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
         self.address = f"{machines[0].address}:{PORT}"
 
-    def start(self, host: hosts.Host) -> None:
+    def start(self, host: hosts.Host, **env: str) -> None:
         """Start Ray on a host, the head or a node that joins."""
         flags = [f"--address={self.address}"]
         if host is self.machines[0]:
@@ -94,7 +94,7 @@ class Cluster:
                 "--disable-usage-stats",
                 *flags,
                 cwd=self.folder,
-                env=self.env,
+                env={**self.env, **env},
                 output=log,
             )
 
@@ -146,12 +146,12 @@ def test_a_node_dies_one_is_cut_off_one_joins_and_the_bytes_are_the_same(folder:
     with cluster(folder, 3) as made:
         _, doomed, alone, late = made.machines
         driver = made.drive()
-        made.start(late)
+        made.start(late, LATE="1")
         until(lambda: done(folder) >= COUNT // 10, 120)
         doomed.kill()
         until(lambda: done(folder) >= COUNT // 5, 120)
         alone.cut_off()
-        said, _ = driver.communicate(timeout=240)
+        said, _ = driver.communicate(timeout=400)
         assert driver.returncode == 0, said
         nodes = json.loads((folder / "nodes.json").read_text())
     assert sum(nodes.values()) == COUNT
