@@ -34,6 +34,8 @@ _STARTS = 3  # processes in a row that may die before they are ready
 _START = 120  # seconds that a process may take to be ready
 _GLANCE = 0.02  # seconds between two looks at which documents have arrived, while more are under way
 _DYING = 0.5  # seconds that a process which closed its pipe may take to end
+_ENDED = {-signal.SIGTERM, -9, 255}  # exit codes after SIGTERM, SIGKILL, and the end of the fork server
+_LAST_WORD = 0.5  # seconds in which who ends all processes of a machine reaches this one too
 _JOIN = 5  # seconds to wait for a killed process; one that hangs in the kernel is left to it
 _now = time.monotonic
 
@@ -178,6 +180,8 @@ class _Worker:
         seconds, process = _now() - self._since, self._process
         if not verdict:
             process.join(_DYING)  # its pipe may end before it does
+            if process.exitcode in _ENDED:  # where this process is stopped as well, no document is to blame
+                time.sleep(_LAST_WORD)
         cause = _cause(process.exitcode)
         self.kill()
         if self._ready and self.queue:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from nbpipe.audit import Stamp, trusted
@@ -97,6 +98,22 @@ def test_sigterm_keeps_every_finished_document(documents: Path, whole: dict[str,
     stopped = read_status(Run(tmp_path / "run")).shards[0]
     assert (stopped.state, stopped.done % 100) == ("stopped", kept)
     assert parse_again(documents, tmp_path / "run") == 250 - stopped.done
+    assert parts(tmp_path / "run") == whole
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no fork server to end first")
+def test_no_document_is_blamed_when_all_processes_of_a_shard_get_sigterm(
+    documents: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    driver = drive(tmp_path)
+    wait_until_done(tmp_path / "run", 20)
+    for process in psutil.Process(driver.pid).children(recursive=True):
+        process.terminate()
+    time.sleep(0.1)  # as where the one that would stop them all hears last
+    driver.terminate()
+    _, said = driver.communicate(timeout=30)
+    assert said.startswith("stopped by SIGTERM; what was finished is kept")
+    parse_again(documents, tmp_path / "run")
     assert parts(tmp_path / "run") == whole
 
 
