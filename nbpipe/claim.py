@@ -163,9 +163,8 @@ def claimed(folder: Path) -> Iterator[Work]:
     try:
         yield work
     except BaseException as error:
-        stopped = isinstance(error, StoppedError) or not isinstance(error, Exception)
-        state = "stopped" if stopped else "failed"
-        reason = str(error) if isinstance(error, NbpipeError) else type(error).__name__
+        state = "failed" if isinstance(error, Exception) else "stopped"
+        reason = str(error) if isinstance(error, (NbpipeError, StoppedError)) else type(error).__name__
         raise
     finally:
         work.end(state, reason)

@@ -28,8 +28,14 @@ class WorkError(NbpipeError, RuntimeError):
     """The work failed, or what it needs is missing or damaged. What was finished is kept."""
 
 
-class StoppedError(WorkError):
-    """The work was asked to end before it was done. What was finished is kept, and the same command goes on."""
+class StoppedError(BaseException):
+    """The work was asked to end before it was done. What was finished is kept, and the same command goes on.
+
+    Like KeyboardInterrupt it is no Exception, since it may come anywhere, and nothing that survives errors, in our code
+    or a library's, may take it for one and go on.
+    """
+
+    _render_traceback_ = NbpipeError._render_traceback_
 
 
 def nearest(word: str, accepted: Iterable[str]) -> str:

@@ -5,12 +5,15 @@ Unusual: only the main thread hears signals. Elsewhere, such as in a test's thre
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from nbpipe.errors import StoppedError
 
+_ENDED = {-signal.SIGTERM, -9, 255}  # exit codes after SIGTERM, SIGKILL, and the end of Python's fork server
+_LAST_WORD = 0.5  # seconds in which who stops everything on a machine reaches this process too
 KEPT = "what was finished is kept, and the same command goes on from there"
 
 
@@ -43,6 +46,12 @@ def terminable() -> Iterator[None]:
 
     with _handling(stop, signal.SIGTERM):
         yield
+
+
+def wait_if_stopped(exit_code: int | None) -> None:
+    """Wait a moment where a helping process ended as if everything is being stopped: its work is not to blame then."""
+    if exit_code in _ENDED:
+        time.sleep(_LAST_WORD)
 
 
 class Wish:

@@ -9,7 +9,7 @@ import errno
 import mimetypes
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -151,7 +151,9 @@ def create(path: Path, data: bytes) -> bool:
             system.pipe_file(base, data, mode="create")
             return True
         except FileExistsError:  # also where an answer was lost, and the same was sent again
-            return system.cat_file(base) == data
+            with suppress(FileNotFoundError):  # deleted since
+                return system.cat_file(base) == data
+            return False
 
 
 def read(path: Path) -> bytes:

@@ -76,6 +76,15 @@ def test_what_is_as_it_was_is_not_fetched_again_unless_no_copy_is_trusted(
     assert (fetched, copy.read_bytes()) == ([f"{FOLDER}/model/a"], b"one")
 
 
+def test_an_object_that_was_there_first_and_went_is_not_ours(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = resolve(FOLDER) / "claim"
+    assert storage.create(path, b"theirs")
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", lambda self, path, **_: self.open(f"{path} is gone"))
+    assert not storage.create(path, b"ours")
+
+
 def test_names_that_look_like_patterns_are_names(memory: MemoryFileSystem) -> None:
     memory.pipe({"/lab/r1/shards/a": b"other's", "/lab/r[1]/shards/a": b"own", "/lab/r[1]/l*.csv": b"x"})
     memory.pipe("/lab/r[1]/lother.csv", b"y")

@@ -26,6 +26,7 @@ from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.parsed import Parsed
 from nbpipe.preprocess.parsers import parse
 from nbpipe.preprocess.worker import Outcome, Parser, serve, sha256
+from nbpipe.stopping import wait_if_stopped
 
 __all__ = ["Outcome", "parse_all", "warm_up"]
 
@@ -34,8 +35,6 @@ _STARTS = 3  # processes in a row that may die before they are ready
 _START = 120  # seconds that a process may take to be ready
 _GLANCE = 0.02  # seconds between two looks at which documents have arrived, while more are under way
 _DYING = 0.5  # seconds that a process which closed its pipe may take to end
-_ENDED = {-signal.SIGTERM, -9, 255}  # exit codes after SIGTERM, SIGKILL, and the end of the fork server
-_LAST_WORD = 0.5  # seconds in which who ends all processes of a machine reaches this one too
 _JOIN = 5  # seconds to wait for a killed process; one that hangs in the kernel is left to it
 _now = time.monotonic
 
@@ -172,7 +171,9 @@ class _Worker:
 
     def check(self) -> Iterator[Outcome]:
         """Yield the row of a document that has taken too long, after ending the process."""
-        if self.queue and _now() >= self.deadline:
+        if self._process and self._pipe.poll():  # it has answered since, while others were heard
+            yield from self.hear()
+        elif self.queue and _now() >= self.deadline:
             yield from self._fail(Parsed("timeout", f"took longer than {self._options.timeout:g} s"))
 
     def _fail(self, verdict: Parsed | None) -> Iterator[Outcome]:
@@ -180,8 +181,7 @@ class _Worker:
         seconds, process = _now() - self._since, self._process
         if not verdict:
             process.join(_DYING)  # its pipe may end before it does
-            if process.exitcode in _ENDED:  # where this process is stopped as well, no document is to blame
-                time.sleep(_LAST_WORD)
+            wait_if_stopped(process.exitcode)
         cause = _cause(process.exitcode)
         self.kill()
         if self._ready and self.queue:

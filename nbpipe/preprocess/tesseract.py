@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from functools import cache, partial
 
+from nbpipe.stopping import wait_if_stopped
+
 _GET = "Tesseract is not installed: apt-get install tesseract-ocr, or conda install -c conda-forge tesseract"
 _BROKEN = "Tesseract does not start: see what tesseract --list-langs says"
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
@@ -73,6 +75,7 @@ def _run(*arguments: str, given: bytes = b"") -> bytes:
     except subprocess.SubprocessError as error:  # the leash failed, for want of memory
         raise ChildProcessError(type(error).__name__) from None
     if done.returncode:
+        wait_if_stopped(done.returncode)
         raise ChildProcessError(f"exit code {done.returncode}")
     return done.stdout
 

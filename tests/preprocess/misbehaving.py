@@ -40,6 +40,10 @@ def do_slow(path: Path) -> None:
     time.sleep(0.05)
 
 
+def do_rest(path: Path) -> None:
+    time.sleep(float(path.stem.split("-")[1]))
+
+
 def do_sleep(path: Path) -> None:
     time.sleep(600)
 

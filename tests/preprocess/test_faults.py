@@ -26,7 +26,7 @@ from functools import partial
 
 from nbpipe.audit import Stamp
 from nbpipe.config import Preprocess
-from nbpipe.errors import NbpipeError
+from nbpipe.errors import NbpipeError, StoppedError
 from nbpipe.preprocess import attempt, engines, stage
 
 sys.path.insert(0, sys.argv[3])
@@ -37,7 +37,7 @@ engines.parse_all = partial(engines.parse_all, parser=slowly)
 config = Preprocess(documents=sys.argv[1], run=sys.argv[2], workers=2)
 try:
     print(stage.finish(stage.parse_shard(stage.open_shard(config)), Stamp.now(config)).digest)
-except NbpipeError as error:
+except (NbpipeError, StoppedError) as error:
     sys.exit(str(error))
 """  # without a guard: the processes must not run it again
 

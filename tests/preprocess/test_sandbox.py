@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,7 @@ from nbpipe.preprocess import sandbox
 from nbpipe.preprocess.files import Document, list_documents
 from nbpipe.preprocess.options import MOST_TEXT, Options
 from nbpipe.preprocess.sandbox import Outcome, Sandbox, parse_all
+from nbpipe.stopping import terminable
 
 OPTIONS = Options(timeout=2, memory=300_000_000)
 PATIENT = replace(OPTIONS, timeout=60)  # where nothing is to take too long, on the busiest machine
@@ -82,6 +84,26 @@ def test_stopped_while_a_process_starts_it_says_so_and_leaves_none(
     with pytest.raises(StoppedError):
         outcomes(made("sleep-1.txt"), misbehaving)
     assert not [child for child in multiprocessing.active_children() if child.is_alive()]
+
+
+def test_sigterm_while_an_answer_is_received_stops_the_work(
+    made: Made, misbehaving: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recv(pipe: Connection) -> object:
+        signal.raise_signal(signal.SIGTERM)
+        return before(pipe)
+
+    before = Connection.recv
+    monkeypatch.setattr(Connection, "recv", recv)
+    with pytest.raises(StoppedError), terminable():
+        outcomes(made("a-1.txt"), misbehaving)
+
+
+def test_an_answer_that_came_in_time_counts_however_late_it_is_heard(made: Made, misbehaving: ModuleType) -> None:
+    running = parse_all(made("rest-0.3.txt", "rest-0.6.txt"), OPTIONS, 2, misbehaving.by_name)
+    first = next(running)
+    time.sleep(OPTIONS.timeout + 0.5)  # as long as the rows of others may take to be written
+    assert {outcome.parsed.status for outcome in (first, *running)} == {"ok"}
 
 
 def test_a_dead_parser_still_leaves_the_digest(made: Made, misbehaving: ModuleType) -> None:

@@ -1,14 +1,18 @@
 """Programs of a line of shell stand in the place of Tesseract, except where it is to read real words."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from nbpipe.errors import StoppedError
 from nbpipe.preprocess import tesseract
+from nbpipe.stopping import terminable
 
 PICTURE = b"P5 2 1 255\n\x00\xff"
 
@@ -78,6 +82,15 @@ def test_a_reading_that_fails_says_how(fake: Callable[[str], Path]) -> None:
     fake("echo some; exit 3")
     with pytest.raises(OSError, match="exit code 3"):
         tesseract.read(PICTURE * 100_000, "eng")
+
+
+def test_a_page_is_not_to_blame_when_everything_is_stopped_at_once(fake: Callable[[str], Path]) -> None:
+    fake("kill -TERM $$")
+    last = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
+    with terminable():
+        last.start()
+        with pytest.raises(StoppedError):
+            tesseract.read(PICTURE, "eng")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
