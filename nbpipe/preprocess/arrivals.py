@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 
 import psutil
 
@@ -42,6 +42,7 @@ class Arrivals:
         self._bytes = self._coming = 0
         self._orders: SimpleQueue[tuple[Document, Path] | None] = SimpleQueue()
         self._came: SimpleQueue[Document | Exception] = SimpleQueue()
+        self._over = Event()
 
     def __enter__(self) -> "Arrivals":
         self._folder = None
@@ -49,11 +50,12 @@ class Arrivals:
             _sweep()
             self._folder = tempfile.TemporaryDirectory(prefix=f"nbpipe-{os.getpid()}-", ignore_cleanup_errors=True)
         for _ in range(min(storage.THREADS, len(self._far))):
-            Thread(target=_carry, args=(self._orders, self._came), daemon=True).start()
+            Thread(target=_carry, args=(self._orders, self._came, self._over), daemon=True).start()
         self._order()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         for _ in range(storage.THREADS):
             self._orders.put(None)
         if self._folder:
@@ -123,9 +125,11 @@ def _ending(name: str) -> str:
     return name.encode()[-_NAMED:].decode(errors="ignore")
 
 
-def _carry(orders: SimpleQueue[tuple[Document, Path] | None], came: SimpleQueue[Document | Exception]) -> None:
-    """Bring documents here, one after the other."""
-    while order := orders.get():
+def _carry(
+    orders: SimpleQueue[tuple[Document, Path] | None], came: SimpleQueue[Document | Exception], over: Event
+) -> None:
+    """Bring documents here, one after the other, until it is over; what arrives after that does not stay."""
+    while (order := orders.get()) and not over.is_set():
         document, path = order
         problem = ""
         try:
@@ -138,3 +142,5 @@ def _carry(orders: SimpleQueue[tuple[Document, Path] | None], came: SimpleQueue[
             came.put(error)
             return
         came.put(replace(document, path=path, problem=problem))
+        if over.is_set():
+            shutil.rmtree(path.parent, ignore_errors=True)

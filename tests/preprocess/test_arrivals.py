@@ -4,13 +4,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from nbpipe import addresses
+from nbpipe import addresses, storage
 from nbpipe.config import resolve
 from nbpipe.errors import WorkError
 from nbpipe.preprocess import arrivals
@@ -68,6 +70,26 @@ def test_so_many_bytes_are_ahead_but_always_one_document(place: Path, monkeypatc
         coming.done(first.id)
         assert len(coming.take(wait=True)) == 1
     assert not list(place.iterdir())
+
+
+def test_what_arrives_when_all_is_over_does_not_stay_and_no_more_is_asked_for(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(address: str, path: Path) -> None:
+        asked.append(address)
+        over.wait()
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+
+    asked, over, before = [], threading.Event(), set(threading.enumerate())
+    monkeypatch.setattr(storage, "download", late)
+    with Arrivals(listed(), MOST):
+        while len(asked) < storage.THREADS:
+            time.sleep(0.01)
+    over.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert (len(asked), list(place.iterdir())) == (storage.THREADS, [])
 
 
 def test_what_is_too_large_is_not_brought(place: Path) -> None:
