@@ -49,8 +49,9 @@ class Arrivals:
         if self._far:
             _sweep()
             self._folder = tempfile.TemporaryDirectory(prefix=f"nbpipe-{os.getpid()}-", ignore_cleanup_errors=True)
-        for _ in range(min(storage.THREADS, len(self._far))):
-            Thread(target=_carry, args=(self._orders, self._came, self._over), daemon=True).start()
+            given = Path(self._folder.name), self._orders, self._came, self._over
+            for _ in range(min(storage.THREADS, len(self._far))):
+                Thread(target=_carry, args=given, daemon=True).start()
         self._order()
         return self
 
@@ -126,21 +127,28 @@ def _ending(name: str) -> str:
 
 
 def _carry(
-    orders: SimpleQueue[tuple[Document, Path] | None], came: SimpleQueue[Document | Exception], over: Event
+    folder: Path,
+    orders: SimpleQueue[tuple[Document, Path] | None],
+    came: SimpleQueue[Document | Exception],
+    over: Event,
 ) -> None:
-    """Bring documents here, one after the other, until it is over; what arrives after that does not stay."""
+    """Bring documents to a folder, one after the other, until it is over; what arrives after that does not stay."""
     while (order := orders.get()) and not over.is_set():
-        document, path = order
-        problem = ""
         try:
-            storage.download(document.address, path)
-        except FileNotFoundError:
-            pass  # the parser finds that it has vanished
-        except PermissionError:
-            problem = "access to the file is denied"
+            came.put(_bring(*order))
         except Exception as error:  # of no single document: it ends the work
             came.put(error)
-            return
-        came.put(replace(document, path=path, problem=problem))
-        if over.is_set():
-            shutil.rmtree(path.parent, ignore_errors=True)
+            break
+    if over.is_set():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bring(document: Document, path: Path) -> Document:
+    problem = ""
+    try:
+        storage.download(document.address, path)
+    except FileNotFoundError:
+        pass  # the parser finds that it has vanished
+    except PermissionError:
+        problem = "access to the file is denied"
+    return replace(document, path=path, problem=problem)

@@ -123,8 +123,9 @@ def test_what_a_killed_process_left_is_removed_later(place: Path) -> None:
         (folder / "a").touch()
     for folder in (left, alive):
         os.utime(folder, (0, 0))
-    with Arrivals(listed()[:1], MOST):
+    with Arrivals(listed()[:1], MOST) as coming:
         assert not left.exists()
+        coming.take(wait=True)
     assert sorted(place.iterdir()) == sorted([fresh, alive])
 
 
