@@ -27,6 +27,8 @@ from nbpipe.run import Run, move, write
 from nbpipe.verify import execution_problems, notebook_findings
 
 _GRACE = 10  # seconds
+_STARTS = 3  # of one notebook, whose kernel ends before it runs anything
+_STILLBORN = "Kernel died before replying to kernel_info"  # in Jupyter's words
 # What `python -m papermill` does, but sooner.
 _PAPERMILL = f"import sys; sys.modules[{SLOW_CHECKER!r}] = None; from papermill.cli import papermill; papermill()"
 
@@ -65,8 +67,8 @@ class Job:
         same = all(receipt.facts.get(name) == value for name, value in expected.items())
         return same and not notebook_findings(self.notebook, receipt)
 
-    def start(self) -> "Execution":
-        """Start papermill on this notebook in a process of its own."""
+    def start(self, starts: int = 1) -> "Execution":
+        """Start papermill on this notebook in a process of its own. starts: this one and those before."""
         self.run.audit.mkdir(parents=True, exist_ok=True)
         draft = self.notebook.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{self.notebook.name}")
         given = base64.b64encode(json.dumps(self.parameters).encode()).decode()
@@ -79,7 +81,7 @@ class Job:
             stdout=subprocess.DEVNULL,
             stderr=complaints,
         )
-        return Execution(self, draft, process, complaints)
+        return Execution(self, draft, process, complaints, starts)
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,27 @@ class Execution:
     draft: Path
     process: subprocess.Popen[bytes]
     complaints: IO[str]
+    starts: int
 
     def ended(self) -> bool:
         """Return whether papermill has ended."""
         return self.process.poll() is not None
 
+    def restarted(self) -> "Execution | None":
+        """Start anew, a few times, where the kernel ended before it ran anything: its port was taken, say."""
+        if self.starts == _STARTS or _STILLBORN not in self._said():
+            return None
+        self.stop()
+        return self.job.start(self.starts + 1)
+
+    def _said(self) -> str:
+        self.complaints.seek(0)
+        return self.complaints.read()
+
     def keep(self) -> None:
         """Wait for the end; keep the notebook as audit record, or raise WorkError with what went wrong in it."""
         self.process.wait()
-        self.complaints.seek(0)
-        complaint = self.complaints.read()
+        complaint = self._said()
         self.complaints.close()
         book = _read(self.draft)
         self.draft.unlink(missing_ok=True)

@@ -238,6 +238,9 @@ def _side_by_side(jobs: list[Job], parallel: int, bar: tqdm) -> None:
             time.sleep(_POLL)
             for execution in [execution for execution in active if execution.ended()]:
                 active.remove(execution)
+                if again := execution.restarted():
+                    active.append(again)
+                    continue
                 try:
                     execution.keep()
                 except WorkError as error:

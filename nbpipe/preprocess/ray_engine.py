@@ -105,8 +105,8 @@ def connect(address: str, limit: int) -> RayEngine:
             _knock(address or os.environ.get("RAY_ADDRESS", ""))
             with _own_sigterm():
                 ray.init(address or None, log_to_driver=False, logging_level="ERROR", configure_logging=False)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            said = str(error).strip().splitlines()[0]
+        except Exception as error:  # Ray raises bare ones too
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise RequestError(
                 f"ray_address = {address!r}: no Ray cluster answers there ({said}); accepted is 'auto', 'local', an "
                 "address such as '10.0.0.1:6379', or nothing for the one of RAY_ADDRESS or one started here"

@@ -41,7 +41,7 @@ from nbpipe.preprocess.options import Options
 from nbpipe.preprocess.ray_engine import connect
 
 if __name__ == "__main__":
-    options = Options(timeout=2, memory=300_000_000)
+    options = Options(timeout=10, memory=300_000_000)
     for outcome in connect("local", 0).parse(list_documents(Path(sys.argv[1])), options, by_name):
         print(outcome.id, outcome.parsed.status, outcome.parsed.reason)
 """
@@ -146,6 +146,18 @@ def test_an_address_where_nobody_answers_is_named(tmp_path: Path) -> None:
     driver = drive(tmp_path, documents="documents", run="run", engine="ray", ray_address="nowhere.invalid:6379")
     assert "ray_address = 'nowhere.invalid:6379': no Ray cluster answers there" in driver.communicate()[1]
     assert driver.returncode == 1
+
+
+@pytest.mark.parametrize(("error", "said"), [(Exception("timed out\nas ever"), "timed out"), (OSError(), "OSError")])
+def test_whatever_ray_raises_at_its_start_is_one_sentence(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ray_engine.ray, "init", init)
+    with pytest.raises(RequestError, match=rf"ray_address = 'auto': no Ray cluster answers there \({said}\)"):
+        ray_engine.connect("auto", 0)
 
 
 def test_an_address_without_the_engine_is_refused(tmp_path: Path) -> None:
