@@ -115,7 +115,10 @@ class Work:
         """Raise WorkError where another process has taken over; called before anything of the shard is written."""
         if not self.held:
             name = self.folder.name
-            raise WorkError(f"{name}: another process took over, because this one was silent for {SILENT:g} seconds")
+            raise WorkError(
+                f"{name}: another process took over, as one does after {SILENT:g} seconds without a sign of life; "
+                "when it has ended, the same command finds what it did"
+            )
 
     def write(self) -> None:
         """Rewrite the claim; not flushed to the disk, since it says nothing that must survive the machine."""

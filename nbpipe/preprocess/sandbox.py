@@ -171,9 +171,11 @@ class _Worker:
 
     def check(self) -> Iterator[Outcome]:
         """Yield the row of a document that has taken too long, after ending the process."""
-        if self._process and self._pipe.poll():  # it has answered since, while others were heard
+        if not self.queue or _now() < self.deadline:
+            return
+        if self._pipe.poll():  # it has answered, while others were heard
             yield from self.hear()
-        elif self.queue and _now() >= self.deadline:
+        else:
             yield from self._fail(Parsed("timeout", f"took longer than {self._options.timeout:g} s"))
 
     def _fail(self, verdict: Parsed | None) -> Iterator[Outcome]:

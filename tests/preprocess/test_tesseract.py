@@ -89,8 +89,11 @@ def test_a_page_is_not_to_blame_when_everything_is_stopped_at_once(fake: Callabl
     last = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
     with terminable():
         last.start()
-        with pytest.raises(StoppedError):
-            tesseract.read(PICTURE, "eng")
+        try:
+            with pytest.raises(StoppedError):
+                tesseract.read(PICTURE, "eng")
+        finally:
+            last.cancel()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
